@@ -1,0 +1,1 @@
+"""Networks, noise schedule and samplers of the latent diffusion autoencoder."""

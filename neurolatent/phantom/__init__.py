@@ -1,0 +1,1 @@
+"""The digital phantom: people, courses and scanners whose truth is known."""

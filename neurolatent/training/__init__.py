@@ -1,0 +1,1 @@
+"""Train the stages: VAE, denoiser, autoencoder; each stops and resumes."""

@@ -1,0 +1,93 @@
+"""Where everything that one cohort gives lies, and the lock that keeps two commands from writing it."""
+
+import fcntl
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from neurolatent.errors import SettingsError
+
+
+class ScanKey(NamedTuple):
+    """What names a scan in every file after `visits.tsv`."""
+
+    participant_id: str
+    session_id: str
+    run: str
+
+
+def resolution_label(spacing_mm: float) -> str:
+    """Name a grid as BIDS does, without a dot: 1.5 gives `1p5`, 4.0 gives `4`."""
+    return f"{spacing_mm:g}".replace(".", "p")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The paths of one workspace; making one touches no disk."""
+
+    root: Path
+
+    @property
+    def visits_tsv(self) -> Path:
+        """The table of scans, private."""
+        return self.root / "visits.tsv"
+
+    @property
+    def visits_json(self) -> Path:
+        """Its sidecar: columns, sources, exclusions, private."""
+        return self.root / "visits.json"
+
+    @property
+    def split_json(self) -> Path:
+        """Who trains and who tests, frozen."""
+        return self.root / "split.json"
+
+    @property
+    def derivatives(self) -> Path:
+        """Standard-space volumes, masks, transforms and quality, as BIDS-Derivatives."""
+        return self.root / "derivatives"
+
+    @property
+    def quality_tsv(self) -> Path:
+        """One row of quality measures per preprocessed scan."""
+        return self.derivatives / "quality.tsv"
+
+    @property
+    def report_html(self) -> Path:
+        """The report as one self-contained page."""
+        return self.root / "report.html"
+
+    @property
+    def report_pdf(self) -> Path:
+        """The report as a PDF."""
+        return self.root / "report.pdf"
+
+    def cache(self, spacing_mm: float) -> Path:
+        """Folder of the memory-mapped volumes on the grid of that spacing."""
+        return self.derivatives / f"cache_res-{resolution_label(spacing_mm)}"
+
+    def model(self, run: str) -> Path:
+        """Folder of the weights and card of one trained or imported model."""
+        return self.root / "model" / run
+
+    def codes(self, run: str) -> Path:
+        """Folder of the semantic and stochastic codes that a model gave."""
+        return self.root / "codes" / run
+
+    def findings(self, run: str, protocol: str) -> Path:
+        """Folder of one protocol's `finding.json`, tables and maps."""
+        return self.root / "findings" / run / protocol
+
+    @contextmanager
+    def lock(self) -> Generator[None]:
+        """Hold the workspace for writing; the system frees it when the process ends, however it ends."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                msg = f"{self.root}: another neurolatent command is writing this workspace. Wait for it, or use --out."
+                raise SettingsError(msg) from error
+            yield
