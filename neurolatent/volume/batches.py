@@ -24,14 +24,14 @@ class CachedScan(TypedDict):
 
 
 class CachedVolumes(Dataset[CachedScan]):
-    """The chosen rows of a cache, in the order given; augmentation is passed in, so that no library is needed for it."""
+    """The chosen rows of a cache, in the order given; augmentation is passed in, which keeps libraries out."""
 
     def __init__(self, cache: VolumeCache, rows: Sequence[int], *, augment: Augment | None = None) -> None:
         count = len(cache.keys)
         outside = [row for row in rows if not 0 <= row < count]
         if outside:
             msg = (
-                f"Volume cache: expected rows from 0 to {count - 1}, got {outside[:5]}. Take them from `cache.rows_of`."
+                f"Volume cache: expected rows from 0 to {count - 1}, got {outside[:5]}. Use `cache.rows_of`."
             )
             raise SettingsError(msg)
         self._cache = cache
