@@ -2,13 +2,15 @@
 
 import csv
 import io
+import math
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, get_args
 
-from neurolatent.errors import TableError
+from neurolatent.errors import ScanError, TableError
 from neurolatent.provenance import write_text
 from neurolatent.workspace import ScanKey
 
@@ -17,6 +19,9 @@ Sex = Literal["F", "M"]
 Diagnosis = Literal["CN", "MCI", "AD", "other"]
 SEXES, DIAGNOSES = get_args(Sex), get_args(Diagnosis)
 AGE_LIMITS_YEARS = (1.0, 120.0)
+DAYS_PER_MONTH = 30.4375
+KEY_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
+"""What a participant, session or run may be called: the parts become file names."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +82,7 @@ def read_visits(path: Path) -> tuple[Visit, ...]:
         if missing:
             msg = f"{path.name}: expected the columns {list(COLUMNS)}, lacking {missing}. Rebuild the cohort."
             raise TableError(msg)
-        visits = tuple(_visit(row, f"{path.name} line {number}") for number, row in enumerate(reader, start=2))
+        visits = tuple(_visit(row, f"{path.name} line {reader.line_num}") for row in reader)
     refuse_duplicates(visits, path.name)
     return visits
 
@@ -103,6 +108,16 @@ def check_age(age_years: float, where: str) -> float:
     return age_years
 
 
+def image_path(source_root: Path, image: str) -> Path:
+    """Return where an image lies, and refuse a path that leaves the source root, by `..` or by a link."""
+    root = source_root.resolve()
+    path = (root / image).resolve()
+    if not path.is_relative_to(root):
+        msg = f"{image}: expected an image inside {root}, got one at {path}. Copy it into the folder, or remove it."
+        raise ScanError(msg)
+    return path
+
+
 def _cell(name: str, value: object) -> str:
     if value is None:
         return MISSING
@@ -112,6 +127,9 @@ def _cell(name: str, value: object) -> str:
 
 
 def _visit(row: Mapping[str, str], where: str) -> Visit:
+    if None in row or None in row.values():
+        msg = f"{where}: expected as many cells as columns, got another number. Rebuild the cohort."
+        raise TableError(msg)
     values: dict[str, object] = {}
     for name in COLUMNS:
         text = row[name]
@@ -119,6 +137,10 @@ def _visit(row: Mapping[str, str], where: str) -> Visit:
     for name in ("participant_id", "session_id", "run", "months", "cohort", "image"):
         if values[name] is None or values[name] == "":
             msg = f"{where}, {name}: expected a value, got {row[name]!r}. Rebuild the cohort."
+            raise TableError(msg)
+    for name in ("participant_id", "session_id", "run"):
+        if not KEY_PART.fullmatch(row[name]):
+            msg = f"{where}, {name}: expected letters, digits and -_.+, got {row[name]!r}. Rebuild the cohort."
             raise TableError(msg)
     _check_choice(values["sex"], SEXES, f"{where}, sex")
     _check_choice(values["diagnosis"], DIAGNOSES, f"{where}, diagnosis")
@@ -130,10 +152,13 @@ def _visit(row: Mapping[str, str], where: str) -> Visit:
 
 def _number(text: str, where: str) -> float:
     try:
-        return float(text)
-    except ValueError as error:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
         msg = f"{where}: expected a number or {MISSING}, got {text!r}. Correct the table."
-        raise TableError(msg) from error
+        raise TableError(msg)
+    return value
 
 
 def _check_choice(value: object, known: tuple[str, ...], where: str) -> None:

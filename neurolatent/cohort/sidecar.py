@@ -1,0 +1,120 @@
+"""The sidecar of the table of scans: where they come from, what each column means, who was left out and why."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from neurolatent.cohort.exclusion import Exclusion
+from neurolatent.cohort.visits import COLUMNS, Visit, image_path
+from neurolatent.errors import TableError
+from neurolatent.provenance import read_json, write_json
+
+FORMAT_VERSION = 1
+EXPLAINED = {
+    "participant_id": "Person; all scans of one person share it.",
+    "session_id": "Visit; scans of one visit share it.",
+    "run": "Scan within the visit: 1, 2 …",
+    "months": "",
+    "age_years": "Age at the scan. An age from the participants' table is that at the first scan: months / 12 are added.",
+    "age_precision_years": "The age may be off by this much: the descriptor says, else one unit of its last decimal.",
+    "sex": "F or M.",
+    "diagnosis": "CN (cognitively normal), MCI (mild cognitive impairment), AD (Alzheimer's dementia) or other.",
+    "dx_rule": "How the diagnosis was reached.",
+    "site": "Where the scan was taken.",
+    "scanner_tesla": "Field strength of the scanner.",
+    "cohort": "Name of the cohort's descriptor.",
+    "mask_source": "`given` where the source brings an intracranial mask beside the image.",
+    "image": "Path of the image, relative to source_root.",
+}
+
+
+@dataclass(frozen=True)
+class SourceTable:
+    """A table that was read: its path relative to the source root, and the SHA-256 of its bytes."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Scans by how far they came, and people."""
+
+    found: int
+    """Images found, or named by a table."""
+    matched: int
+    """Of these, joined to their row."""
+    kept: int
+    """Of these, fit for use: the rows of `visits.tsv`."""
+    participants: int
+    """People who have a kept scan."""
+    people_in_tables: int
+    """People whom the cohort's tables list, with or without a scan."""
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What `visits.json` holds."""
+
+    cohort: str
+    title: str
+    simulation: bool
+    source_root: Path
+    sources: tuple[SourceTable, ...]
+    columns: Mapping[str, str]
+    exclusions: tuple[Exclusion, ...]
+    counts: Counts
+    expected_participants: int | None
+    expected_scans: int | None
+    diagnosis_rule: str
+    diagnosis_source: str
+    licence: str
+    licence_url: str | None
+    apply: str
+    citation: str
+    descriptor_hash: str
+    visits_hash: str
+    """SHA-256 of the table beside it."""
+
+    def image(self, visit: Visit, *, source: Path | None = None) -> Path:
+        """Return where a visit's image lies; `source` stands in for a source root that has moved."""
+        return image_path(source or self.source_root, visit.image)
+
+
+def describe_columns(own: Iterable[str], months_rule: str) -> dict[str, str]:
+    """Explain every column of the table."""
+    explained = {name: EXPLAINED[name] for name in COLUMNS} | {"months": months_rule}
+    return explained | dict.fromkeys(own, "The cohort's own column.")
+
+
+def write_sidecar(path: Path, sidecar: Sidecar) -> None:
+    """Write the sidecar, whole or not at all."""
+    write_json(path, {"format_version": FORMAT_VERSION, **asdict(sidecar), "source_root": str(sidecar.source_root)})
+
+
+def read_sidecar(path: Path) -> Sidecar:
+    """Read and check the sidecar."""
+    if not path.is_file():
+        msg = f"{path}: no sidecar of the table of scans. Make both with `neurolatent cohort build NAME SOURCE`."
+        raise TableError(msg)
+    try:
+        record = read_json(path)
+        found = record.pop("format_version", None)
+        if found != FORMAT_VERSION:
+            msg = f"{path.name}: expected format version {FORMAT_VERSION}, got {found!r}. Rebuild the cohort."
+            raise TableError(msg)
+        return _sidecar(record)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        msg = f"{path.name}: expected a whole sidecar, got something else ({error}). Rebuild the cohort."
+        raise TableError(msg) from error
+
+
+def _sidecar(record: dict[str, Any]) -> Sidecar:
+    typed: dict[str, Any] = {
+        "source_root": Path(record["source_root"]),
+        "sources": tuple(SourceTable(**row) for row in record["sources"]),
+        "exclusions": tuple(Exclusion(**row) for row in record["exclusions"]),
+        "counts": Counts(**record["counts"]),
+    }
+    return Sidecar(**(record | typed))

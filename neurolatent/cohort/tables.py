@@ -1,0 +1,136 @@
+"""Read a cohort's tables as text, each row with the place it came from."""
+
+import csv
+import io
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from neurolatent.cohort.exclusion import Severity
+from neurolatent.cohort.visits import MISSING
+from neurolatent.errors import TableError
+
+SPREADSHEETS = frozenset({".xls", ".xlsx", ".ods"})
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table: cells by their column's name in lower case."""
+
+    file: str
+    line: int
+    cells: Mapping[str, str]
+    problem: str | None = None
+    """Why the row cannot be used."""
+    severity: Severity = "error"
+    """Of the problem: a warning where the cohort is known for it."""
+
+    @property
+    def where(self) -> str:
+        """Name the file and the line, as an editor counts them."""
+        return f"{self.file} line {self.line}"
+
+    def get(self, names: Iterable[str], missing: Iterable[str] = ()) -> tuple[str, str] | None:
+        """Return (column, text) of the first of these columns that the row has, `None` where its value is missing."""
+        for name in names:
+            text = self.cells.get(name.lower())
+            if text is not None:
+                absent = {"", MISSING, *(code.lower() for code in missing)}
+                return None if text.lower() in absent else (name, text)
+        return None
+
+
+def read_table(path: Path, *, name: str | None = None, sheet: str | None = None) -> tuple[Row, ...]:
+    """Read a .tsv, .csv, .xls, .xlsx or .ods file; `name` stands for it in messages."""
+    shown = name or path.name
+    lines = _spreadsheet(path, shown, sheet) if path.suffix.lower() in SPREADSHEETS else _text_table(path, shown)
+    if not lines:
+        msg = f"{shown}: expected a line with the names of the columns, got an empty table. Fill it or remove it."
+        raise TableError(msg)
+    header = [cell.strip().lower() for cell in lines[0][1]]
+    twice = sorted({cell for cell in header if cell and header.count(cell) > 1})
+    if twice:
+        msg = f"{shown}: expected each column once, got {twice} more than once. Rename or remove one."
+        raise TableError(msg)
+    return tuple(_row(shown, number, header, cells) for number, cells in lines[1:] if any(cells))
+
+
+def require_columns(rows: Sequence[Row], groups: Iterable[Sequence[str]], file: str) -> None:
+    """Refuse a table that has none of the columns of a group."""
+    found = set(rows[0].cells) if rows else set[str]()
+    for names in groups if rows else ():
+        if not found & {name.lower() for name in names}:
+            msg = (
+                f"{file}: expected a column {' or '.join(names)}, got {sorted(found)}. Rename it, or use a descriptor."
+            )
+            raise TableError(msg)
+
+
+def index_rows(
+    rows: Iterable[Row],
+    key_of: Callable[[Row], str | None],
+    agree: Callable[[Row, Row], bool],
+    show: Callable[[Row], str],
+    *,
+    severity: Severity = "error",
+) -> dict[str, Row]:
+    """Give each key its one row; rows that agree count once, rows that contradict each other carry the problem."""
+    index: dict[str, Row] = {}
+    for row in rows:
+        key = key_of(row)
+        if key is None:
+            continue
+        first = index.setdefault(key, row)
+        if first is row or first.problem:
+            continue
+        if row.problem or not agree(first, row):
+            contradiction = (
+                f"expected one row for {key}, got rows that contradict each other: "
+                f"line {first.line} ({show(first)}) and line {row.line} ({show(row)}). Correct or remove one."
+            )
+            index[key] = row if row.problem else replace(first, problem=contradiction, severity=severity)
+    return index
+
+
+def _row(file: str, number: int, header: list[str], cells: list[str]) -> Row:
+    texts = [cell.strip() for cell in cells]
+    problem = None
+    if len(texts) != len(header):
+        problem = f"expected {len(header)} cells, got {len(texts)}. Look for a missing or a stray separator."
+    return Row(file, number, dict(zip(header, texts, strict=False)), problem)
+
+
+def _text_table(path: Path, shown: str) -> list[tuple[int, list[str]]]:
+    delimiter = DELIMITERS.get(path.suffix.lower())
+    if delimiter is None:
+        msg = f"{shown}: expected a table {sorted(SPREADSHEETS | DELIMITERS.keys())}, got {path.suffix!r}. Convert it."
+        raise TableError(msg)
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # Excel begins its UTF-8 files with a mark
+    except UnicodeDecodeError as error:
+        msg = f"{shown}: expected UTF-8, got other bytes ({error.reason}). Save the table as UTF-8."
+        raise TableError(msg) from error
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    try:
+        return [(reader.line_num, cells) for cells in reader]
+    except csv.Error as error:
+        msg = f"{shown} line {reader.line_num}: expected a row of cells, got something else ({error}). Save it again."
+        raise TableError(msg) from error
+
+
+def _spreadsheet(path: Path, shown: str, sheet: str | None) -> list[tuple[int, list[str]]]:
+    import pandas as pd
+    from python_calamine import CalamineError
+
+    try:
+        frame = pd.read_excel(path, sheet_name=sheet or 0, header=None, dtype=object, engine="calamine")
+    except (CalamineError, ValueError) as error:
+        msg = f"{shown}: expected a workbook with the sheet {sheet or 'first'!r}, got: {error}. Download it again."
+        raise TableError(msg) from error
+    lines = frame.astype(object).where(frame.notna(), "").to_numpy().tolist()
+    return [(number, [_text(value) for value in cells]) for number, cells in enumerate(lines, start=1)]
+
+
+def _text(value: object) -> str:
+    return f"{value:.10g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,109 @@
+"""When each session took place: months since the participant's first scan."""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from neurolatent.cohort.candidates import Candidate, Cell
+from neurolatent.cohort.checks import MONTHS_PER_YEAR, exclude, number, read_age
+from neurolatent.cohort.descriptor import YEARS_PER_UNIT, Columns
+from neurolatent.cohort.exclusion import Exclusion
+from neurolatent.cohort.visits import DAYS_PER_MONTH, check_age
+from neurolatent.errors import TableError
+
+MONTHS_RULE = (
+    "Since the participant's first scan, days / 30.4375. Taken, for all of a participant's sessions alike, from the "
+    "clock that tells most of them, the first of: a column of months, the day of the scan, the age in the sessions' "
+    "or scans' table, the session's name (ses-M06). A clock that puts sessions more than 50 years apart is not "
+    "believed. Where no clock tells, only the first session by name is kept, as month 0."
+)
+CLOCKS = ("months", "date", "age", "label")
+MONTH_LABEL = re.compile(r"ses-[Mm]0*(\d+)")
+LONGEST_SPAN_MONTHS = 600.0
+"""No person's MRI scans lie further apart: dates that do were shifted one by one to hide them."""
+NO_TIME = (
+    "expected to learn when this session took place, got no months, no believable day and no age for it. "
+    "Add a column `months` to the sessions table."
+)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Months by candidate's place in the list, and those that have none."""
+
+    months: Mapping[int, float]
+    exclusions: Mapping[int, Exclusion]
+
+
+def time_sessions(candidates: Iterable[Candidate], columns: Columns) -> Timing:
+    """Place every participant's sessions in time.
+
+    Zero is the first scan in the source, also where that scan is left out for another reason, so that mending a
+    file never moves the others.
+    """
+    people: dict[str, list[tuple[int, Candidate]]] = defaultdict(list)
+    for index, candidate in enumerate(candidates):
+        people[candidate.participant_id].append((index, candidate))
+    months: dict[int, float] = {}
+    exclusions: dict[int, Exclusion] = {}
+    for scans in people.values():
+        _time_person(scans, columns, months, exclusions)
+    return Timing(months, exclusions)
+
+
+def _time_person(
+    scans: list[tuple[int, Candidate]], columns: Columns, months: dict[int, float], exclusions: dict[int, Exclusion]
+) -> None:
+    readings: dict[str, dict[str, float]] = {}
+    for index, candidate in scans:
+        try:
+            told = _clocks(candidate, columns)
+        except TableError as error:
+            exclusions[index] = exclude(candidate, error)
+            continue
+        session = readings.setdefault(candidate.session_id, {})
+        session.update({clock: min(value, session.get(clock, value)) for clock, value in told.items()})
+    times = _times(readings) if readings else {}
+    for index, candidate in scans:
+        if candidate.session_id in times:
+            months[index] = times[candidate.session_id]
+        elif index not in exclusions:
+            exclusions[index] = exclude(candidate, NO_TIME, severity="warning")
+
+
+def _times(readings: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Return each session's months, by the one clock that tells most sessions."""
+    clocks = [{session: told[name] for session, told in readings.items() if name in told} for name in CLOCKS]
+    believed = [c for c in clocks if c and max(c.values()) - min(c.values()) <= LONGEST_SPAN_MONTHS]
+    told = max(believed, key=len, default={})
+    if len(told) < min(2, len(readings)):
+        return {min(readings): 0.0}
+    return {session: value - min(told.values()) for session, value in told.items()}
+
+
+def _clocks(candidate: Candidate, columns: Columns) -> dict[str, float]:
+    """Return what each clock says, in months from any zero; a participant's own row tells no session's time."""
+    own = {role: cell for role, cell in candidate.cells.items() if cell.level != "participant"}
+    clocks: dict[str, float] = {}
+    if "months" in own and columns.months is not None:
+        clocks["months"] = number(own["months"]) * YEARS_PER_UNIT[columns.months.unit] * MONTHS_PER_YEAR
+    if "date" in own:
+        clocks["date"] = _days(own["date"]) / DAYS_PER_MONTH
+    age = read_age(own.get("age"), columns.age)
+    if age is not None:
+        clocks["age"] = check_age(age.years, age.where) * MONTHS_PER_YEAR
+    label = MONTH_LABEL.fullmatch(candidate.session_id)
+    if label is not None:
+        clocks["label"] = float(label[1])
+    return clocks
+
+
+def _days(cell: Cell) -> int:
+    try:
+        day = date.fromisoformat(cell.text[:10])
+    except ValueError as error:
+        msg = f"{cell.where}: expected a day such as 2024-05-31, got {cell.text!r}. Correct the table."
+        raise TableError(msg) from error
+    return day.toordinal()
