@@ -1,0 +1,149 @@
+"""Regular lattices in template millimetres, and the fields on them: sampling, blurring, flowing."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+Field = Float[Tensor, "channel i j k"]
+VectorField = Float[Tensor, "3 i j k"]
+ScalarField = Float[Tensor, "i j k"]
+Points = Float[Tensor, "3 n"]
+"""World coordinates in millimetres, RAS+."""
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """Where the values of a field lie; axes along x, y and z."""
+
+    spacing_mm: float
+    shape: tuple[int, int, int]
+    centre_mm: tuple[float, float, float]
+
+    @cached_property
+    def origin_mm(self) -> tuple[float, float, float]:
+        """World position of the first node."""
+        x, y, z = (
+            centre - (extent - 1) / 2 * self.spacing_mm
+            for centre, extent in zip(self.centre_mm, self.shape, strict=True)
+        )
+        return x, y, z
+
+    def points(self, *, device: str = "cpu") -> Points:
+        """Return the positions of all nodes, in C order."""
+        axes = [
+            origin + self.spacing_mm * torch.arange(extent, dtype=torch.float32, device=device)
+            for origin, extent in zip(self.origin_mm, self.shape, strict=True)
+        ]
+        return torch.stack(torch.meshgrid(*axes, indexing="ij")).reshape(3, -1)
+
+    def sample(self, field: Field, points: Points) -> Float[Tensor, "channel n"]:
+        """Interpolate linearly at the points; beyond the lattice its outermost values go on."""
+        origin = points.new_tensor(self.origin_mm)[:, None]
+        extent = points.new_tensor(self.shape)[:, None] - 1
+        unit = (points - origin) * (2 / self.spacing_mm) / extent - 1
+        places = unit.flip(0).T.reshape(1, -1, 1, 1, 3)
+        values = functional.grid_sample(field[None], places, padding_mode="border", align_corners=True)
+        return values.reshape(field.shape[0], -1)
+
+
+FINE = Lattice(spacing_mm=1.5, shape=(108, 135, 120), centre_mm=(0.0, -17.0, 3.0))
+"""Of tissue maps and of the fields that move the cortex."""
+COARSE = Lattice(spacing_mm=4.0, shape=(48, 60, 48), centre_mm=(0.0, -17.0, 5.0))
+"""Of smooth deformations."""
+
+
+def flow_on_lattice(velocity: VectorField, lattice: Lattice, *, squarings: int = 6) -> VectorField:
+    """Integrate a stationary velocity for unit time by scaling and squaring: Arsigny et al. 2006."""
+    nodes = lattice.points(device=str(velocity.device))
+    displacement = velocity / 2**squarings
+    for _ in range(squarings):
+        moved = nodes + displacement.reshape(3, -1)
+        displacement = displacement + lattice.sample(displacement, moved).reshape(velocity.shape)
+    return displacement
+
+
+def flow_points(velocity: VectorField, lattice: Lattice, points: Points, *, steps: int = 2) -> Points:
+    """Carry points along a stationary velocity for unit time by the midpoint rule."""
+    step = 1.0 / steps
+    for _ in range(steps):
+        middle = points + 0.5 * step * lattice.sample(velocity, points)
+        points = points + step * lattice.sample(velocity, middle)
+    return points
+
+
+def volume_change(displacement: VectorField, spacing_mm: float) -> ScalarField:
+    """Return the Jacobian determinant of x + displacement(x)."""
+    rows = [torch.stack(torch.gradient(displacement[axis], spacing=spacing_mm)) for axis in range(3)]
+    jacobian = torch.stack(rows) + torch.eye(3, device=displacement.device)[:, :, None, None, None]
+    a, b, c = jacobian
+    return a[0] * (b[1] * c[2] - b[2] * c[1]) - a[1] * (b[0] * c[2] - b[2] * c[0]) + a[2] * (b[0] * c[1] - b[1] * c[0])
+
+
+def divergence(velocity: VectorField, spacing_mm: float) -> ScalarField:
+    """Return the rate at which a velocity makes volume."""
+    x, y, z = (torch.gradient(velocity[axis], spacing=spacing_mm, dim=axis)[0] for axis in range(3))
+    return x + y + z
+
+
+def blur(field: Field, sigma_voxels: float) -> Field:
+    """Convolve every channel with a Gaussian, edges repeated."""
+    radius = max(1, round(3 * sigma_voxels))
+    offsets = torch.arange(-radius, radius + 1, dtype=field.dtype, device=field.device)
+    kernel = torch.exp(-0.5 * (offsets / sigma_voxels) ** 2)
+    kernel = kernel / kernel.sum()
+    result = field[:, None]
+    for axis in range(3):
+        size, pad = [1, 1, 1], [0, 0, 0, 0, 0, 0]
+        size[axis] = len(kernel)
+        pad[2 * (2 - axis)] = pad[2 * (2 - axis) + 1] = radius
+        result = functional.conv3d(functional.pad(result, pad, mode="replicate"), kernel.reshape(1, 1, *size))
+    return result[:, 0]
+
+
+def blur_mm(field: Field, lattice: Lattice, sigma_mm: float) -> Field:
+    """Convolve with a wide Gaussian through the Fourier transform, the lattice repeating itself."""
+    squared = (wave_numbers(lattice, device=str(field.device)) ** 2).sum(0)
+    spectrum = torch.fft.rfftn(field, dim=(1, 2, 3)) * torch.exp(-0.5 * squared * sigma_mm**2)
+    return torch.fft.irfftn(spectrum, s=lattice.shape, dim=(1, 2, 3))
+
+
+def wave_numbers(lattice: Lattice, *, device: str = "cpu") -> VectorField:
+    """Return angular wave numbers per millimetre for `rfftn` over the lattice."""
+    i, j, k = lattice.shape
+    axes = [torch.fft.fftfreq(i), torch.fft.fftfreq(j), torch.fft.rfftfreq(k)]
+    scaled = [axis.to(device) * (2 * torch.pi / lattice.spacing_mm) for axis in axes]
+    return torch.stack(torch.meshgrid(*scaled, indexing="ij"))
+
+
+def velocity_from_growth(growth: ScalarField, lattice: Lattice) -> VectorField:
+    """Return the curl-free velocity whose divergence is the growth, less its mean (Poisson's equation)."""
+    waves = wave_numbers(lattice, device=str(growth.device))
+    squared = (waves**2).sum(0)
+    squared[0, 0, 0] = 1.0
+    potential = -torch.fft.rfftn(growth) / squared
+    potential[0, 0, 0] = 0.0
+    return torch.stack([torch.fft.irfftn(1j * wave * potential, s=lattice.shape) for wave in waves])
+
+
+def smooth_noise(white: Field, lattice: Lattice, scales_mm: tuple[float, ...], sizes: tuple[float, ...]) -> Field:
+    """Shape white noise into the sum of Gaussian-correlated noises, one scale and standard deviation each."""
+    squared = (wave_numbers(lattice, device=str(white.device)) ** 2).sum(0)
+    power = torch.zeros_like(squared)
+    for scale, size in zip(scales_mm, sizes, strict=True):
+        shape = torch.exp(-squared * scale**2)
+        power += size**2 * shape / _mean_over_all_waves(shape, lattice)
+    spectrum = torch.fft.rfftn(white, dim=(1, 2, 3)) * power.sqrt()
+    return torch.fft.irfftn(spectrum, s=lattice.shape, dim=(1, 2, 3))
+
+
+def _mean_over_all_waves(half: ScalarField, lattice: Lattice) -> Tensor:
+    """Average over the full spectrum, of which `rfftn` keeps a half."""
+    weight = torch.full_like(half, 2.0)
+    weight[..., 0] = 1.0
+    if lattice.shape[2] % 2 == 0:
+        weight[..., -1] = 1.0
+    return (weight * half).sum() / (lattice.shape[0] * lattice.shape[1] * lattice.shape[2])
