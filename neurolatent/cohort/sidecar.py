@@ -16,7 +16,7 @@ EXPLAINED = {
     "session_id": "Visit; scans of one visit share it.",
     "run": "Scan within the visit: 1, 2 …",
     "months": "",
-    "age_years": "Age at the scan. An age from the participants' table is that at the first scan: months / 12 are added.",
+    "age_years": "Age at the scan. An age of the participants' table holds at the first scan: months / 12 are added.",
     "age_precision_years": "The age may be off by this much: the descriptor says, else one unit of its last decimal.",
     "sex": "F or M.",
     "diagnosis": "CN (cognitively normal), MCI (mild cognitive impairment), AD (Alzheimer's dementia) or other.",
