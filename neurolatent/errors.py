@@ -27,3 +27,7 @@ class LeakageError(NeurolatentError):
 
 class SettingsError(NeurolatentError):
     """Options that contradict each other or what is on disk."""
+
+
+class NotApplicableError(NeurolatentError):
+    """An analysis that this cohort cannot answer, such as a diagnosis that nobody has."""

@@ -1,0 +1,114 @@
+"""The same in Python: a cohort's workspace, and a model that encodes, decodes, interpolates and edits scans."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float, Float32
+from numpy import ndarray
+
+from neurolatent.analysis.generation import Generator, lerp, slerp
+from neurolatent.cohort.sidecar import Sidecar, read_sidecar
+from neurolatent.cohort.splits import Split, read_split
+from neurolatent.cohort.visits import Visit, read_visits
+from neurolatent.device import DeviceName, pick_device
+from neurolatent.errors import ScanError
+from neurolatent.model.weights import Card, load_autoencoder
+from neurolatent.shapes import VoxelArray
+from neurolatent.steps import SHIPPED_RUN, SHIPPED_WEIGHTS
+from neurolatent.volume.cache import VolumeCache, open_cache
+from neurolatent.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The checked scans of one workspace."""
+
+    workspace: Workspace
+    visits: Sequence[Visit]
+    sidecar: Sidecar
+    split: Split
+
+    @classmethod
+    def open(cls, root: str | Path) -> Self:
+        """Open what `neurolatent cohort build` made."""
+        workspace = Workspace(Path(root))
+        return cls(
+            workspace,
+            read_visits(workspace.visits_tsv),
+            read_sidecar(workspace.visits_json),
+            read_split(workspace.split_json),
+        )
+
+    def frame(self) -> pd.DataFrame:
+        """Return one row per scan; the paths of images stay out."""
+        rows = [
+            {**vars(visit), **visit.extra, "part": self.split.assignments[visit.participant_id]}
+            for visit in self.visits
+        ]
+        return pd.DataFrame(rows).drop(columns=["image", "extra"])
+
+    def volumes(self, spacing_mm: float) -> VolumeCache:
+        """Map the preprocessed volumes and masks on the grid of that spacing."""
+        return open_cache(self.workspace.cache(spacing_mm))
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """Both codes of one scan."""
+
+    semantic: Float32[ndarray, " feature"]
+    """y: what the semantic encoder says of the scan."""
+    stochastic: Float32[ndarray, "channel i j k"]
+    """z_T: what it leaves out."""
+
+
+@dataclass(frozen=True)
+class LDAE:
+    """A trained latent diffusion autoencoder; scans are standard-space arrays (i, j, k) in [0, 1], as preprocessed."""
+
+    generator: Generator
+    card: Card
+
+    @classmethod
+    def load(cls, run: str | Path = SHIPPED_RUN, *, steps: int = 10, device: DeviceName = "auto") -> Self:
+        """Load a model's folder, or by `demo` the weights in the package (trained on a phantom)."""
+        folder = SHIPPED_WEIGHTS if str(run) == SHIPPED_RUN else Path(run)
+        chosen = pick_device(device)
+        model, card = load_autoencoder(folder, device=chosen)
+        return cls(Generator(model, chosen, steps), card)
+
+    def encode(self, scan: VoxelArray) -> Encoding:
+        """Return the semantic code, and by DDIM forwards in time the stochastic code."""
+        batch = self._batch(scan)
+        code = self.generator.semantic(batch)
+        return Encoding(code[0], self.generator.infer_noise(batch, code)[0])
+
+    def decode(self, encoding: Encoding) -> VoxelArray:
+        """Return the scan of an encoding."""
+        return self.generator.generate(encoding.semantic[None], encoding.stochastic[None], what="Decoding")[0]
+
+    def interpolate(self, first: VoxelArray, second: VoxelArray, fraction: float) -> VoxelArray:
+        """Return the scan at that fraction of the way: y along the straight line, z_T along the arc."""
+        a, b, weight = self.encode(first), self.encode(second), np.array([fraction])
+        semantic = lerp(a.semantic[None], b.semantic[None], weight)[0]
+        stochastic = slerp(a.stochastic[None], b.stochastic[None], weight)[0]
+        return self.decode(Encoding(semantic, stochastic))
+
+    def edit(self, scan: VoxelArray, direction: Float[ndarray, " feature"], amount: float) -> VoxelArray:
+        """Return the scan with `amount` times the direction added to its y, its own z_T kept."""
+        encoding = self.encode(scan)
+        moved = np.float32(encoding.semantic + amount * direction)
+        return self.decode(Encoding(moved, encoding.stochastic))
+
+    def _batch(self, scan: VoxelArray) -> Float32[ndarray, "1 i j k"]:
+        expected = tuple(self.card.preset["grid_shape"])
+        if scan.shape != expected:
+            msg = (
+                f"Expected a scan on the model's grid {expected}, got shape {scan.shape}. Run `neurolatent preprocess`."
+            )
+            raise ScanError(msg)
+        return np.float32(scan)[None]

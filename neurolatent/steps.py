@@ -1,0 +1,277 @@
+"""One function per command: each reads the files of earlier steps, holds the workspace, and does nothing twice."""
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from neurolatent.analysis.codes import encode as encode_scans
+from neurolatent.analysis.finding import Estimate, Finding
+from neurolatent.analysis.protocols import PROTOCOLS
+from neurolatent.analysis.study import open_study
+from neurolatent.cohort.build import BuildResult, build_cohort
+from neurolatent.cohort.descriptor import cohort_names, load_descriptor
+from neurolatent.cohort.sidecar import read_sidecar
+from neurolatent.cohort.splits import Split, make_split, read_split, write_split
+from neurolatent.cohort.visits import read_visits
+from neurolatent.console import Report
+from neurolatent.device import DeviceName, pick_device, usable_cores
+from neurolatent.errors import SettingsError
+from neurolatent.model.presets import Preset, find_preset
+from neurolatent.model.weights import load_autoencoder
+from neurolatent.provenance import read_json, whole_file, write_json
+from neurolatent.training import stages
+from neurolatent.volume.cache import VolumeCache, open_cache
+from neurolatent.workspace import Workspace
+
+SHIPPED_RUN = "demo"
+SHIPPED_WEIGHTS = Path(__file__).parent / "_weights" / SHIPPED_RUN
+
+
+@dataclass(frozen=True)
+class PhantomSettings:
+    """Options of `cohort build phantom`."""
+
+    subjects: int = 120
+    """People in the phantom."""
+    visits: int = 3
+    """Planned visits a person; some are missed."""
+    arm: Literal["balanced", "confounded"] = "balanced"
+    """Whether the sites differ in their share of AD."""
+    space: Literal["standard", "raw"] = "standard"
+    """Standard-space brains, or raw heads in their own pose and voxel size."""
+    spacing_mm: float = 4.0
+    """Of the standard-space grid."""
+    people: tuple[int, ...] | None = None
+    """Write only these numbers of the cohort."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step did, in lines for a person."""
+
+    lines: Sequence[str]
+    failed: bool
+
+
+def list_cohorts() -> dict[str, str]:
+    """Return the shipped descriptors, name → title."""
+    return {name: load_descriptor(name).title for name in cohort_names()}
+
+
+def build(
+    name: str,
+    source: Path | None,
+    *,
+    out: Path | None = None,
+    folds: int | None = None,
+    seed: int = 1,
+    phantom: PhantomSettings | None = None,
+    jobs: int | None = None,
+    progress: Report | None = None,
+) -> Outcome:
+    """Read a source folder into the workspace's table of scans and freeze a split; the phantom makes its own source."""
+    workspace = Workspace(out or Path("out") / name)
+    with workspace.lock():
+        if name == "phantom" and source is None:
+            source = _make_phantom(workspace, phantom or PhantomSettings(), seed=seed, jobs=jobs, progress=progress)
+        if source is None:
+            msg = f"cohort build {name}: expected the folder of the scans as second argument, got none."
+            raise SettingsError(msg)
+        result = build_cohort(name, source, workspace)
+        if result.visits:
+            _freeze_split(workspace, folds=folds, seed=seed)
+    return Outcome(_describe_build(result, workspace), failed=result.failed)
+
+
+def split(
+    root: Path, *, folds: int | None, fractions: tuple[float, float, float], seed: int, replace: bool = False
+) -> str:
+    """Freeze who trains and who tests; return one line that says so."""
+    workspace = Workspace(root)
+    with workspace.lock():
+        if replace:
+            workspace.split_json.unlink(missing_ok=True)
+        return _describe_split(_freeze_split(workspace, folds=folds, fractions=fractions, seed=seed))
+
+
+def preprocess(
+    root: Path,
+    *,
+    preset: str = SHIPPED_RUN,
+    jobs: int | None = None,
+    source: Path | None = None,
+    progress: Report | None = None,
+) -> Outcome:
+    """Bring every scan to the preset's grid; a bad scan is a line of the outcome and stops no other."""
+    from neurolatent.volume.preprocess import preprocess as preprocess_scans  # torchio and SimpleITK load only here
+
+    workspace = Workspace(root)
+    with workspace.lock():
+        result = preprocess_scans(
+            workspace,
+            spacing_mm=find_preset(preset).spacing_mm,
+            jobs=jobs or usable_cores(),
+            source=source,
+            progress=progress,
+        )
+    lines = [f"{'/'.join(key)}: {message}" for key, message in result.failures]
+    total = f"{result.done} preprocessed, {result.skipped} finished before, {len(result.failures)} failed"
+    return Outcome([*lines, total], failed=bool(result.failures))
+
+
+def estimate_training(root: Path, *, preset: str, device: DeviceName) -> str:
+    """Say how long the training will take and what it needs, measured by a few trial steps."""
+    chosen = find_preset(preset)
+    cache, training, _ = _training_rows(Workspace(root), chosen)
+    estimate = stages.estimate(chosen, len(training), pick_device(device))
+    return (
+        f"Training {preset} on {len(training)} of {len(cache.keys)} scans: about {estimate.minutes:.0f} minutes, "
+        f"{estimate.memory_gb:.1f} GB of memory, {estimate.disk_mb:.0f} MB of disk."
+    )
+
+
+def train(
+    root: Path,
+    *,
+    preset: str = SHIPPED_RUN,
+    run: str | None = None,
+    max_minutes: float | None = None,
+    initial: Path | None = None,
+    seed: int = 1,
+    device: DeviceName = "auto",
+    progress: Report | None = None,
+) -> Path:
+    """Train every stage on the split's training people; return the model's folder."""
+    workspace, chosen = Workspace(root), find_preset(preset)
+    folder = workspace.model(run or preset)
+    with workspace.lock():
+        cache, training, validation = _training_rows(workspace, chosen)
+        stages.train(
+            cache,
+            folder,
+            preset=chosen,
+            training_rows=training,
+            validation_rows=validation,
+            cohort=read_sidecar(workspace.visits_json).cohort,
+            seed=seed,
+            device=pick_device(device),
+            max_minutes=max_minutes,
+            initial=SHIPPED_WEIGHTS if initial == Path("shipped") else initial,
+            progress=progress,
+        )
+    return folder
+
+
+def encode(
+    root: Path,
+    *,
+    run: str = SHIPPED_RUN,
+    shipped: bool = False,
+    ddim_steps: int = 10,
+    device: DeviceName = "auto",
+    progress: Report | None = None,
+) -> Path:
+    """Write the semantic code of every scan and the stochastic code of each person's first."""
+    workspace = Workspace(root)
+    with workspace.lock():
+        if shipped:
+            install_shipped_weights(root, run=run)
+        chosen = pick_device(device)
+        model, card = load_autoencoder(workspace.model(run), device=chosen)
+        cache = open_cache(workspace.cache(model.preset.spacing_mm))
+        encode_scans(cache, model, card, workspace.codes(run), steps=ddim_steps, device=chosen, progress=progress)
+    return workspace.codes(run)
+
+
+def run_protocol(
+    protocol: str,
+    root: Path,
+    *,
+    run: str = SHIPPED_RUN,
+    seed: int = 1,
+    device: DeviceName = "auto",
+    progress: Report | None = None,
+) -> Finding:
+    """Run one analysis; its finding, tables and maps lie in `findings/RUN/PROTOCOL`."""
+    if protocol not in PROTOCOLS:
+        msg = f"Unknown protocol {protocol!r}; choose from {sorted(PROTOCOLS)}."
+        raise SettingsError(msg)
+    workspace = Workspace(root)
+    settings, analyse = PROTOCOLS[protocol]
+    with workspace.lock():
+        return analyse(
+            open_study(workspace, run=run, device=pick_device(device), progress=progress),
+            replace(settings(), seed=seed),
+        )
+
+
+def describe_finding(finding: Finding) -> str:
+    """Return the finding's rows as aligned text."""
+    lines = [f"{finding.title} ({finding.certificate}: {finding.certificate_reason})"]
+    return "\n".join([*lines, *(_describe_estimate(row) for row in finding.estimates)])
+
+
+def _describe_estimate(row: Estimate) -> str:
+    interval = f"{row.value:.3f} [{row.low:.3f}, {row.high:.3f}] {row.unit}"
+    return f"  {row.role:<10} {row.model:<40} {row.name:<22} {row.group:<16} {interval}, n = {row.n_subjects}"
+
+
+def install_shipped_weights(root: Path, *, run: str = SHIPPED_RUN) -> Path:
+    """Copy the weights of the package into the workspace, so that the workspace holds all its findings rest on."""
+    folder = Workspace(root).model(run)
+    for source in sorted(SHIPPED_WEIGHTS.iterdir()):
+        with whole_file(folder / source.name) as temporary:
+            shutil.copyfile(source, temporary)
+    return folder
+
+
+def _make_phantom(
+    workspace: Workspace, settings: PhantomSettings, *, seed: int, jobs: int | None, progress: Report | None
+) -> Path:
+    """Write the phantom's source folder once; other settings in the same place are refused."""
+    from neurolatent.phantom.cohort import write_phantom
+
+    source = workspace.root / "source"
+    record = source / "settings.json"
+    wanted = json.loads(json.dumps({**asdict(settings), "seed": seed}))
+    if record.is_file():
+        if read_json(record) != wanted:
+            msg = f"{record}: expected the phantom {wanted}, got {read_json(record)}. Choose another --out."
+            raise SettingsError(msg)
+        return source
+    write_phantom(source, **asdict(settings), seed=seed, jobs=jobs or usable_cores(), progress=progress)
+    write_json(record, wanted)
+    return source
+
+
+def _freeze_split(
+    workspace: Workspace, *, folds: int | None, seed: int, fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
+) -> Split:
+    """Assign those not assigned yet; a split of another kind is refused, since findings may rest on it."""
+    existing = read_split(workspace.split_json) if workspace.split_json.is_file() else None
+    visits = read_visits(workspace.visits_tsv)
+    split = make_split(visits, seed=seed, folds=folds, fractions=fractions, existing=existing)
+    write_split(workspace.split_json, split)
+    return split
+
+
+def _training_rows(workspace: Workspace, preset: Preset) -> tuple[VolumeCache, list[int], list[int]]:
+    """Return the cache and its rows of training and validation people."""
+    cache = open_cache(workspace.cache(preset.spacing_mm))
+    split = read_split(workspace.split_json)
+    return cache, cache.rows_of(split.training_subjects()), cache.rows_of(split.validation_subjects())
+
+
+def _describe_split(split: Split) -> str:
+    counts = Counter(split.assignments.values())
+    shares = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
+    return f"Split by subject ({split.kind}): {shares}; hash {split.hash[:12]}"
+
+
+def _describe_build(result: BuildResult, workspace: Workspace) -> list[str]:
+    notes = [f"{row.severity}: {row.where}: {row.reason}" for row in result.exclusions]
+    return [*notes, f"{workspace.visits_tsv}: {result.summary}"]
