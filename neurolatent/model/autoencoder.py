@@ -1,0 +1,139 @@
+"""The latent diffusion autoencoder: a scan to a semantic and a stochastic code, and back."""
+
+from dataclasses import dataclass
+from math import sqrt
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from neurolatent.device import autocast
+from neurolatent.model.denoiser import Denoiser
+from neurolatent.model.gradient import GradientEstimator
+from neurolatent.model.noise import gather_signal, shift_noise
+from neurolatent.model.presets import Preset
+from neurolatent.model.sampler import PredictNoise, decode_from_noise, encode_to_noise
+from neurolatent.model.semantic import SemanticEncoder
+from neurolatent.model.vae import VAE
+from neurolatent.shapes import Code, Latent, Timestep, Volume
+
+
+class LatentScaling(nn.Module):
+    """Centre and scale latents by their training statistics; outside the support they are constant, hence zero.
+
+    Most of the grid is background, whose latent never varies. A diffusion model can say nothing about it: noise
+    inferred there would be nought, and would spoil the normalisation of what lies beside it.
+    """
+
+    mean: Float[Tensor, "channel i j k"]
+    support: Float[Tensor, "1 i j k"]
+    scale: Float[Tensor, ""]
+
+    def __init__(self, *, latent_channels: int, shape: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(latent_channels, *shape))
+        self.register_buffer("support", torch.ones(1, *shape))
+        self.register_buffer("scale", torch.ones(()))
+
+    def forward(self, latent: Latent) -> Latent:
+        """From the VAE's units to unit variance."""
+        return (latent - self.mean) * self.scale * self.support
+
+    def invert(self, latent: Latent) -> Latent:
+        """From unit variance to the VAE's units."""
+        return latent * self.support / self.scale + self.mean
+
+
+@dataclass(frozen=True)
+class NoiseStatistics:
+    """What white noise would make 0, 1 and 0; taken inside the support alone."""
+
+    mean: float
+    sd: float
+    neighbour_autocorrelation: float
+
+
+class LatentDiffusionAutoencoder(nn.Module):
+    """VAE, denoiser, semantic encoder and gradient estimator of one preset."""
+
+    def __init__(self, preset: Preset) -> None:
+        super().__init__()
+        channels, widths = preset.latent_channels, preset.denoiser_widths
+        self.preset = preset
+        self.vae = VAE(widths=preset.vae_widths, latent_channels=channels)
+        self.scaling = LatentScaling(latent_channels=channels, shape=preset.latent_shape)
+        self.denoiser = Denoiser(widths=widths, latent_channels=channels)
+        self.semantic = SemanticEncoder(widths=preset.semantic_widths, code_size=preset.code_size)
+        self.gradient = GradientEstimator(widths=widths, latent_channels=channels, code_size=preset.code_size)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.scaling.scale.device
+
+    @torch.no_grad()
+    def compress(self, volume: Volume) -> Latent:
+        """Return z_0: the VAE's posterior mean, centred and scaled."""
+        with self._arithmetic():
+            mean = self.vae.encode(volume).mean
+        return self.scaling(mean)
+
+    @torch.no_grad()
+    def decompress(self, latent: Latent) -> Volume:
+        """Return the scan of a latent, limited to [0, 1]."""
+        with self._arithmetic():
+            return self.vae.decode(self.scaling.invert(latent)).clamp(0, 1)
+
+    @torch.no_grad()
+    def encode_semantic(self, volume: Volume) -> Code:
+        """Return y."""
+        with self._arithmetic():
+            return self.semantic(volume)
+
+    @torch.no_grad()
+    def encode_stochastic(self, latent: Latent, code: Code, *, steps: int) -> Latent:
+        """Return z_T, from which and `code` the same number of steps lead back to about `latent`."""
+        return encode_to_noise(latent, self._predictor(code), steps=steps) * self.scaling.support
+
+    @torch.no_grad()
+    def decode(self, code: Code, stochastic: Latent, *, steps: int) -> Latent:
+        """Return z_0 from y and z_T."""
+        return decode_from_noise(stochastic * self.scaling.support, self._predictor(code), steps=steps)
+
+    def draw_noise(self, count: int, *, seed: int) -> Latent:
+        """Draw z_T at random: white noise inside the support; the same seed gives the same on any device."""
+        generator = torch.Generator().manual_seed(seed)
+        noise = torch.randn(count, *self.scaling.mean.shape, generator=generator)
+        return noise.to(self.device) * self.scaling.support
+
+    def predict_noise(self, noisy: Latent, timestep: Timestep, code: Code) -> Latent:
+        """Return ε̂ given the code; the frozen way down is computed once for both ways up."""
+        down = self.denoiser.descend(noisy, timestep)
+        noise = self.denoiser.ascend(noisy, timestep, down)
+        gradient = self.gradient(down, timestep, code)
+        return shift_noise(noise, gradient, gather_signal(timestep)) * self.scaling.support
+
+    def noise_statistics(self, stochastic: Latent) -> NoiseStatistics:
+        """Say how close inferred noise is to white noise; neighbours are those along the three axes."""
+        inside = self.scaling.support.bool().expand_as(stochastic)
+        values = stochastic[inside].double()
+        mean, variance = values.mean(), values.var()
+        products: list[Tensor] = []
+        for axis in (2, 3, 4):
+            count = stochastic.shape[axis] - 1
+            left, right = stochastic.narrow(axis, 0, count), stochastic.narrow(axis, 1, count)
+            both = inside.narrow(axis, 0, count) & inside.narrow(axis, 1, count)
+            products.append((left[both].double() - mean) * (right[both].double() - mean))
+        autocorrelation = torch.cat(products).mean() / variance
+        return NoiseStatistics(float(mean), sqrt(float(variance)), float(autocorrelation))
+
+    def _predictor(self, code: Code) -> PredictNoise:
+        def predict(noisy: Latent, timestep: int) -> Latent:
+            steps = torch.full((len(noisy),), timestep, device=noisy.device)
+            with self._arithmetic():
+                return self.predict_noise(noisy, steps, code)
+
+        return predict
+
+    def _arithmetic(self) -> torch.autocast:
+        return autocast(self.device, enabled=self.preset.mixed_precision)

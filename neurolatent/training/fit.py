@@ -1,0 +1,89 @@
+"""Run one stage in lightning's loop, from its last checkpoint if there is one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Trainer
+from lightning.pytorch.callbacks import EMAWeightAveraging
+from torch.utils.data import DataLoader
+
+from neurolatent.device import has_fast_bfloat16
+from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
+from neurolatent.training.batches import Scans, training_steps
+from neurolatent.training.checkpoint import Checkpoints, Progress, WholeCheckpointIO, quiet_lightning, steps_done
+from neurolatent.training.log import LossLog
+from neurolatent.training.plan import STAGES, stage_length
+
+GRADIENT_NORM_LIMIT = 1.0
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """Where and how a stage runs."""
+
+    steps: int
+    seed: int
+    device: torch.device
+    checkpoint: Path
+    log: Path
+    checkpoint_seconds: float
+    progress: Progress | None
+
+
+def fit_stage(model: LatentDiffusionAutoencoder, stage: str, scans: Scans, options: FitOptions) -> None:
+    """Train the stage's networks in place; they end as their moving average."""
+    length = stage_length(model.preset, stage)
+    keys = scans.cache.keys
+    module = STAGES[stage](
+        model.to(options.device).train(),
+        length=length,
+        steps=options.steps,
+        seed=options.seed,
+        name_scans=lambda rows: ["/".join(keys[row]) for row in rows],
+    )
+    first = steps_done(options.checkpoint)
+    batches = training_steps(
+        scans,
+        first=first,
+        batch=length.batch,
+        seed=options.seed,
+        want_volumes=module.want_volumes,
+        want_latents=module.want_latents,
+    )
+    if first < options.steps:
+        with quiet_lightning():
+            trainer = _trainer(model, stage, first, options)
+            resume = options.checkpoint if first else None
+            trainer.fit(module, DataLoader(batches, batch_size=None), ckpt_path=resume, weights_only=True)
+    model.to(options.device).eval()
+
+
+def _trainer(model: LatentDiffusionAutoencoder, stage: str, first: int, options: FitOptions) -> Trainer:
+    mixed = model.preset.mixed_precision and has_fast_bfloat16(options.device)
+    return Trainer(
+        accelerator="gpu" if options.device.type == "cuda" else "cpu",
+        devices=1,
+        precision="bf16-mixed" if mixed else "32-true",
+        max_steps=options.steps,
+        max_epochs=-1,
+        gradient_clip_val=GRADIENT_NORM_LIMIT,
+        plugins=[WholeCheckpointIO()],
+        callbacks=[
+            EMAWeightAveraging(decay=stage_length(model.preset, stage).ema_decay),
+            LossLog(options.log, first_step=first),
+            Checkpoints(
+                options.checkpoint,
+                every_seconds=options.checkpoint_seconds,
+                what=stage,
+                steps=options.steps,
+                progress=options.progress,
+            ),
+        ],
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+    )

@@ -1,0 +1,64 @@
+"""Posterior means of every training scan and its variants, computed once; the later stages read nothing else."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.lib.format import open_memmap
+
+from neurolatent.device import autocast
+from neurolatent.errors import ScanError
+from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
+from neurolatent.provenance import whole_file
+from neurolatent.training.batches import Scans, read_batch
+from neurolatent.training.checkpoint import Progress
+
+BATCH_SCANS = 16
+LEAST_SHARE_OF_SD = 0.1
+"""A latent voxel belongs to the support where people differ by at least this share of what they differ by at most."""
+
+
+def cache_latents(
+    model: LatentDiffusionAutoencoder, scans: Scans, path: Path, *, device: torch.device, progress: Progress | None
+) -> np.ndarray:
+    """Write the latents of all scans and variants as one float16 array, whole or not at all; map it for reading."""
+    preset, count = model.preset, len(scans.rows)
+    shape = (count, scans.variants, preset.latent_channels, *preset.latent_shape)
+    with whole_file(path) as temporary:
+        array = open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
+        for variant in range(scans.variants):
+            for start in range(0, count, BATCH_SCANS):
+                places = range(start, min(start + BATCH_SCANS, count))
+                array[places.start : places.stop, variant] = _compress(model, scans, places, variant, device=device)
+                if progress:
+                    progress("latents", variant * count + places.stop, scans.variants * count)
+        array.flush()
+    return np.load(path, mmap_mode="r", allow_pickle=False)
+
+
+def fit_scaling(model: LatentDiffusionAutoencoder, latents: np.ndarray) -> None:
+    """Set centre, support and scale: inside the support the scaled training latents have a standard deviation of 1."""
+    values = torch.from_numpy(np.asarray(latents, dtype=np.float32)).flatten(0, 1)
+    mean = values.mean(0)
+    sd = (values - mean).square().mean(0).sqrt()
+    support = (sd.amax(0, keepdim=True) >= LEAST_SHARE_OF_SD * sd.max()).float()
+    spread = (((values - mean) * support).square().mean(0).sum() / (support.sum() * len(mean))).sqrt()
+    scaling = model.scaling
+    scaling.mean.copy_(mean)
+    scaling.support.copy_(support)
+    scaling.scale.copy_(1 / spread)
+
+
+@torch.no_grad()
+def _compress(
+    model: LatentDiffusionAutoencoder, scans: Scans, places: range, variant: int, *, device: torch.device
+) -> np.ndarray:
+    batch = read_batch(scans, places, [variant] * len(places), want_volumes=True, want_latents=False)
+    with autocast(device, enabled=model.preset.mixed_precision):
+        mean = model.vae.encode(batch["volume"].to(device)).mean
+    for row, fine in zip(batch["rows"], torch.isfinite(mean).flatten(1).all(1).tolist(), strict=True):
+        if not fine:
+            name = scans.names([row])[0]
+            msg = f"{name}: expected a finite latent, got NaN. Look at this scan, preprocess it again or leave it out."
+            raise ScanError(msg)
+    return mean.cpu().numpy().astype(np.float16)

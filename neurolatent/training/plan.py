@@ -1,0 +1,111 @@
+"""How many steps each stage takes, what they cost here, and what to leave out where time is short."""
+
+import resource
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+
+from neurolatent.device import autocast
+from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
+from neurolatent.model.presets import Preset, StageLength
+from neurolatent.training.modules import CompressionStage, PretrainingStage, RepresentationStage, StageModule
+
+STAGES: Mapping[str, type[StageModule]] = {
+    "vae": CompressionStage,
+    "denoiser": PretrainingStage,
+    "autoencoder": RepresentationStage,
+}
+"""In the order in which they train; each is also the name of its file of weights."""
+TRIAL_STEPS = 3
+OVERHEAD = 1.1
+"""Optimiser, average, reading: measured at 5 to 10 % of a step's forward and backward pass."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a training will take, as measured by trial steps."""
+
+    minutes: float
+    memory_gb: float
+    disk_mb: float
+
+
+def stage_length(preset: Preset, stage: str) -> StageLength:
+    """Return what the preset says of a stage."""
+    return {"vae": preset.vae, "denoiser": preset.denoiser, "autoencoder": preset.autoencoder}[stage]
+
+
+def estimate(preset: Preset, n_scans: int, device: torch.device) -> Estimate:
+    """Measure a few steps of each stage on noise, and count what will be written."""
+    seconds = trial_seconds(preset, n_scans, device)
+    model = LatentDiffusionAutoencoder(preset)
+    weights_bytes = 4 * sum(tensor.numel() for tensor in model.state_dict().values())
+    i, j, k = preset.latent_shape
+    latents_bytes = 2 * n_scans * preset.latent_variants * preset.latent_channels * i * j * k
+    checkpoint_bytes = 4 * weights_bytes  # weights, their average and Adam's two moments, of one stage at a time
+    return Estimate(
+        minutes=sum(seconds.values()) / 60,
+        memory_gb=_memory_gb(device),
+        disk_mb=(weights_bytes + latents_bytes + checkpoint_bytes) / 1e6,
+    )
+
+
+def plan_steps(preset: Preset, n_scans: int, device: torch.device, *, max_minutes: float | None) -> dict[str, int]:
+    """Return the steps of each stage: the preset's, or the same share of each that fits the time given."""
+    steps = {stage: stage_length(preset, stage).steps for stage in STAGES}
+    if max_minutes is None:
+        return steps
+    seconds = trial_seconds(preset, n_scans, device)
+    share = (60 * max_minutes - seconds["latents"]) / (sum(seconds.values()) - seconds["latents"])
+    return {stage: max(1, round(count * min(1.0, share))) for stage, count in steps.items()}
+
+
+def trial_seconds(preset: Preset, n_scans: int, device: torch.device) -> dict[str, float]:
+    """Return the seconds each stage would take, the caching of latents included."""
+    model = LatentDiffusionAutoencoder(preset).to(device)
+    seconds: dict[str, float] = {}
+    for stage, module_type in STAGES.items():
+        length = stage_length(preset, stage)
+        module = module_type(
+            model, length=length, steps=length.steps, seed=0, name_scans=lambda rows: list(map(str, rows))
+        )
+        seconds[stage] = OVERHEAD * length.steps * _seconds_a_step(module, length.batch, device)
+    volume = torch.rand(preset.vae.batch, 1, *preset.grid_shape, device=device)
+    each = _shortest(lambda: model.compress(volume)) / len(volume)
+    return {**seconds, "latents": each * n_scans * preset.latent_variants}
+
+
+def _seconds_a_step(module: StageModule, batch_size: int, device: torch.device) -> float:
+    preset = module.model.preset
+    batch = {
+        "rows": list(range(batch_size)),
+        "volume": torch.rand(batch_size, 1, *preset.grid_shape, device=device),
+        "latent": torch.randn(batch_size, preset.latent_channels, *preset.latent_shape, device=device),
+    }
+
+    def step() -> None:
+        with autocast(device, enabled=preset.mixed_precision):
+            loss = module.losses(batch, torch.Generator().manual_seed(0)).mean()
+        loss.backward()
+        module.zero_grad()
+
+    return _shortest(step)
+
+
+def _shortest(action: Callable[[], object]) -> float:
+    times: list[float] = []
+    for _ in range(TRIAL_STEPS):
+        started = time.perf_counter()
+        action()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+def _memory_gb(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9

@@ -1,0 +1,264 @@
+"""Train VAE, denoiser and autoencoder one after the other; what is finished is skipped, what was cut off goes on."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from neurolatent.errors import SettingsError
+from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
+from neurolatent.model.presets import Preset
+from neurolatent.model.weights import (
+    CARD_NAME,
+    Card,
+    Person,
+    StageRecord,
+    fingerprint,
+    hash_weights,
+    load_autoencoder,
+    load_part,
+    read_card,
+    read_record,
+    save_part,
+    write_card,
+)
+from neurolatent.provenance import hash_file, hash_settings, read_json, versions, write_json
+from neurolatent.training.batches import Scans
+from neurolatent.training.checkpoint import Progress
+from neurolatent.training.fit import FitOptions, fit_stage
+from neurolatent.training.latents import cache_latents, fit_scaling
+from neurolatent.training.plan import STAGES, Estimate, estimate, plan_steps, stage_length
+from neurolatent.training.validation import validate
+from neurolatent.volume.cache import VolumeCache
+
+__all__ = ["Estimate", "estimate", "train"]
+
+FORMAT_VERSION = 1
+CHECKPOINT_SECONDS = 60.0
+WORK_FOLDER = "training"
+LICENCE = "CC-BY-4.0 where every scan was simulated; otherwise as the cohorts' terms say"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one training is asked to do."""
+
+    cache: VolumeCache
+    folder: Path
+    preset: Preset
+    training_rows: tuple[int, ...]
+    validation_rows: tuple[int, ...]
+    cohort: str
+    seed: int
+    device: torch.device
+    max_minutes: float | None
+    initial: Path | None
+    progress: Progress | None
+    checkpoint_seconds: float
+
+    @property
+    def work(self) -> Path:
+        """Checkpoints, latents and logs, of no use once the card is written but to see how it went."""
+        return self.folder / WORK_FOLDER
+
+    def people(self, rows: Sequence[int]) -> tuple[Person, ...]:
+        """Return who is in these rows."""
+        return tuple(sorted({(self.cohort, self.cache.keys[row].participant_id) for row in rows}))
+
+    @property
+    def length(self) -> dict[str, object]:
+        """How long each stage may take."""
+        lengths = {stage: asdict(stage_length(self.preset, stage)) for stage in STAGES}
+        return {"max_minutes": self.max_minutes, **lengths}
+
+    def fingerprint(self) -> str:
+        """Hash what all stages depend on; how long each takes is its own matter."""
+        keys = [[list(self.cache.keys[row]) for row in rows] for rows in (self.training_rows, self.validation_rows)]
+        initial = read_card(self.initial).weights_hash if self.initial else None
+        own = {name: value for name, value in self.preset.describe().items() if name not in STAGES}
+        return hash_settings([FORMAT_VERSION, self.cache.hash, self.cohort, keys, self.seed, own, initial])
+
+
+def train(  # noqa: PLR0913 - one call states the whole training
+    cache: VolumeCache,
+    folder: Path,
+    *,
+    preset: Preset,
+    training_rows: Sequence[int],
+    validation_rows: Sequence[int],
+    cohort: str,
+    seed: int,
+    device: torch.device,
+    max_minutes: float | None = None,
+    initial: Path | None = None,
+    progress: Progress | None = None,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> Card:
+    """Train every stage on the training rows; return the card that is written beside the weights.
+
+    Args:
+        cache: Volumes on the preset's grid.
+        folder: Where weights and card go; a training that was cut off there goes on.
+        preset: Sizes and lengths.
+        training_rows: Rows of the cache to learn from.
+        validation_rows: Rows whose metrics the card tells; nothing is chosen by them.
+        cohort: Name of the cohort, which with participant_id names a person.
+        seed: Of initial weights, order of scans, and noise.
+        device: Where to compute.
+        max_minutes: Shorten every stage alike so that all together take about this long here.
+        initial: Folder of weights to start from; the card takes over whom they have seen.
+        progress: Called as (stage, done, total).
+        checkpoint_seconds: Time between checkpoints: what a killed process may lose.
+    """
+    options = (max_minutes, initial, progress, checkpoint_seconds)
+    run = Run(cache, folder, preset, tuple(training_rows), tuple(validation_rows), cohort, seed, device, *options)
+    _refuse_unfit(run)
+    steps = _planned_steps(run)
+    model = _initial_model(run)
+    records: dict[str, StageRecord] = {}
+    files: dict[str, str] = {}
+    inputs, latents = run.fingerprint(), None
+    for stage in STAGES:
+        if stage == "denoiser":
+            latents = _latents(run, model, inputs)
+        inputs = hash_settings([inputs, stage, steps[stage], asdict(stage_length(preset, stage))])
+        records[stage] = _stage(run, model, stage, inputs=inputs, steps=steps[stage], latents=latents)
+        files[f"{stage}.safetensors"] = hash_file(folder / f"{stage}.safetensors")
+        inputs = hash_settings([inputs, files])
+    card = Card(
+        preset=preset.name,
+        settings=preset.describe(),
+        architecture=fingerprint(preset),
+        preprocessing=cache.preprocessing,
+        latent_scale=float(model.scaling.scale),
+        stages=records,
+        files=files,
+        weights_hash=hash_weights(files),
+        versions=versions(),
+        licence=LICENCE,
+        seed=seed,
+    )
+    write_card(folder, card)
+    return read_card(folder)
+
+
+def _refuse_unfit(run: Run) -> None:
+    shape = run.cache.grid.shape
+    if shape != run.preset.grid_shape:
+        expected = f"expected volumes of {run.preset.grid_shape} at {run.preset.spacing_mm:g} mm"
+        msg = f"Preset {run.preset.name!r}: {expected}, got {shape}. Run `neurolatent preprocess` for this preset."
+        raise SettingsError(msg)
+    if not run.training_rows:
+        msg = "Training: expected at least one scan to learn from, got none. Check split.json and the volume cache."
+        raise SettingsError(msg)
+
+
+def _finished(run: Run, stage: str, inputs: str) -> StageRecord | None:
+    """Return the record of a stage that was trained from the same inputs and whose file is as it was left."""
+    path, weights = run.work / f"{stage}.json", run.folder / f"{stage}.safetensors"
+    if not path.is_file() or not weights.is_file():
+        return None
+    content = read_json(path)
+    matches = content["inputs"] == inputs and content["file"] == hash_file(weights)
+    return read_record(content["record"]) if matches else None
+
+
+def _record(run: Run, stage: str, *, steps: int, seconds: float, metrics: Mapping[str, float]) -> StageRecord:
+    """Say whom the stage has seen: its own people, and those of the weights it started from."""
+    inherited = read_card(run.initial).stages[stage] if run.initial else None
+    subjects = {*run.people(run.training_rows), *(inherited.subjects if inherited else ())}
+    validation = {*run.people(run.validation_rows), *(inherited.validation_subjects if inherited else ())}
+    ordered = tuple(sorted(subjects))
+    return StageRecord(
+        subjects=ordered,
+        subjects_hash=hash_settings([list(person) for person in ordered]),
+        validation_subjects=tuple(sorted(validation)),
+        supervised=False,
+        steps=steps,
+        planned_steps=stage_length(run.preset, stage).steps,
+        seconds=round(seconds, 1),
+        metrics=metrics,
+    )
+
+
+def _latents(run: Run, model: LatentDiffusionAutoencoder, inputs: str) -> np.ndarray:
+    """Cache the latents, unless these are there, and take the scaling from them."""
+    path, done = run.work / "latents.npy", run.work / "latents.json"
+    if path.is_file() and done.is_file() and read_json(done)["inputs"] == inputs:
+        latents = np.load(path, mmap_mode="r", allow_pickle=False)
+    else:
+        done.unlink(missing_ok=True)
+        scans = Scans(run.cache, run.training_rows, run.preset.latent_variants)
+        latents = cache_latents(model, scans, path, device=run.device, progress=run.progress)
+        write_json(done, {"inputs": inputs})
+    fit_scaling(model, latents)
+    return latents
+
+
+def _planned_steps(run: Run) -> dict[str, int]:
+    """Return the steps of each stage; once decided they stay, or a resumed run would aim elsewhere."""
+    path, inputs = run.work / "plan.json", hash_settings([run.fingerprint(), run.length])
+    if path.is_file():
+        plan = read_json(path)
+        if plan["inputs"] == inputs:
+            return plan["steps"]
+    (run.folder / CARD_NAME).unlink(missing_ok=True)  # what follows replaces the weights that it describes
+    steps = plan_steps(run.preset, len(run.training_rows), run.device, max_minutes=run.max_minutes)
+    write_json(path, {"inputs": inputs, "steps": steps})
+    return steps
+
+
+def _initial_model(run: Run) -> LatentDiffusionAutoencoder:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.seed)
+        model = LatentDiffusionAutoencoder(run.preset)
+    if run.initial:
+        other, card = load_autoencoder(run.initial, device=torch.device("cpu"))
+        if card.preset != run.preset.name:
+            msg = f"{run.initial}: expected weights of preset {run.preset.name!r}, got {card.preset!r}. Choose others."
+            raise SettingsError(msg)
+        model.load_state_dict(other.state_dict())
+    return model.to(run.device)
+
+
+def _stage(
+    run: Run,
+    model: LatentDiffusionAutoencoder,
+    stage: str,
+    *,
+    inputs: str,
+    steps: int,
+    latents: np.ndarray | None,
+) -> StageRecord:
+    """Train one stage, or load it where the same has been trained before."""
+    done = run.work / f"{stage}.json"
+    finished = _finished(run, stage, inputs)
+    if finished:
+        load_part(run.folder, model, stage)
+        if run.progress:
+            run.progress(f"{stage} (finished before)", steps, steps)
+        return finished
+    started = time.monotonic()
+    checkpoint = run.work / f"{stage}-{inputs[:12]}.ckpt"
+    scans = Scans(run.cache, run.training_rows, run.preset.latent_variants, latents)
+    options = FitOptions(
+        steps=steps,
+        seed=run.seed * len(STAGES) + list(STAGES).index(stage),
+        device=run.device,
+        checkpoint=checkpoint,
+        log=run.work / f"{stage}.csv",
+        checkpoint_seconds=run.checkpoint_seconds,
+        progress=run.progress,
+    )
+    fit_stage(model, stage, scans, options)
+    metrics = validate(model, stage, Scans(run.cache, run.validation_rows, 1), device=run.device)
+    record = _record(run, stage, steps=steps, seconds=time.monotonic() - started, metrics=metrics)
+    saved = save_part(run.folder, model, stage)
+    load_part(run.folder, model, stage)
+    write_json(done, {"inputs": inputs, "file": saved, "record": asdict(record)})
+    for leftover in run.work.glob(f"{stage}-*.ckpt"):
+        leftover.unlink()
+    return record

@@ -1,0 +1,67 @@
+"""Moved and mirrored copies of a scan: few people become more, and the scanner's grid is not what is learnt."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+OneVolume = Float[Tensor, "1 i j k"]
+ROTATION_SD_DEGREES = 1.5
+SCALE_SD = 0.01
+SHIFT_SD_VOXELS = 0.3
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A mirror or not, and a small movement about the grid's centre."""
+
+    mirrored: bool
+    rotation_degrees: tuple[float, float, float]
+    scale: float
+    shift_voxels: tuple[float, float, float]
+
+
+def draw_variant(row: int, number: int) -> Variant | None:
+    """Draw the numbered variant of a scan; number 0 is the scan itself, odd numbers are mirrored."""
+    if number == 0:
+        return None
+    rng = np.random.default_rng([row, number])
+    degrees = rng.normal(0, ROTATION_SD_DEGREES, 3)
+    shift = rng.normal(0, SHIFT_SD_VOXELS, 3)
+    scale = float(1 + rng.normal(0, SCALE_SD))
+    a, b, c = (float(value) for value in degrees)
+    i, j, k = (float(value) for value in shift)
+    return Variant(mirrored=number % 2 == 1, rotation_degrees=(a, b, c), scale=scale, shift_voxels=(i, j, k))
+
+
+def move(volume: OneVolume, variant: Variant | None) -> OneVolume:
+    """Resample a scan as the variant says."""
+    if variant is None:
+        return volume
+    extents = torch.tensor(volume.shape[1:], dtype=torch.float32)
+    linear = _rotation(variant.rotation_degrees) / variant.scale
+    if variant.mirrored:
+        linear = linear @ torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
+    # grid_sample counts each axis from −1 to 1 and takes them in the order k, j, i
+    unit_from_voxel = 2 / extents
+    unit = torch.diag(unit_from_voxel) @ linear @ torch.diag(1 / unit_from_voxel)
+    shift = torch.tensor(variant.shift_voxels) * unit_from_voxel
+    theta = torch.cat([unit, shift[:, None]], dim=1).flip(0)
+    theta = torch.cat([theta[:, :3].flip(1), theta[:, 3:]], dim=1)
+    grid = functional.affine_grid(theta[None], [1, *volume.shape], align_corners=False)
+    return functional.grid_sample(volume[None], grid, align_corners=False)[0]
+
+
+def _rotation(degrees: tuple[float, float, float]) -> Float[Tensor, "3 3"]:
+    matrix = torch.eye(3)
+    for axis, angle in enumerate(math.radians(value) for value in degrees):
+        first, second = [other for other in range(3) if other != axis]
+        turn = torch.eye(3)
+        turn[first, first] = turn[second, second] = math.cos(angle)
+        turn[first, second], turn[second, first] = -math.sin(angle), math.sin(angle)
+        matrix = turn @ matrix
+    return matrix
