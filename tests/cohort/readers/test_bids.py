@@ -1,0 +1,232 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from neurolatent.cohort.build import BuildResult, build_cohort
+from neurolatent.errors import CohortError
+from neurolatent.workspace import Workspace
+
+SPACE = "space-MNI152NLin2009aSym_res-4_desc-preproc_T1w"
+
+
+@pytest.fixture
+def build(workspace: Workspace) -> Callable[..., BuildResult]:
+    return lambda root, name="bids": build_cohort(name, root, workspace)
+
+
+def months(result: BuildResult) -> dict[str, float]:
+    return {f"{visit.participant_id}/{visit.session_id}": visit.months for visit in result.visits}
+
+
+def ages(result: BuildResult) -> dict[str, float | None]:
+    return {visit.session_id: visit.age_years for visit in result.visits}
+
+
+def test_data_set_without_sessions_gets_one(bids, build):
+    result = build(bids({"sub-01": [""], "sub-02": [""]}, ("sub-01", 34, "F"), ("sub-02", "n/a", "male")))
+    assert [(*v.key, v.age_years, v.sex) for v in result.visits] == [
+        ("sub-01", "ses-1", "1", 34.0, "F"),
+        ("sub-02", "ses-1", "1", None, "M"),
+    ]
+    assert not result.failed
+
+
+def test_scans_without_any_table_are_kept_with_nothing_known(bids, build):
+    (visit,) = build(bids({"sub-01": [""]})).visits
+    assert (visit.age_years, visit.sex, visit.diagnosis, visit.dx_rule) == (None, None, None, None)
+
+
+def test_session_table_tells_months_age_and_diagnosis(bids, build, write_tsv):
+    root = bids({"sub-01": ["ses-M00", "ses-M06"]}, ("sub-01", 60, "F"))
+    write_tsv(
+        root / "sub-01/sub-01_sessions.tsv",
+        ("session_id", "months", "age", "diagnosis", "site", "scanner_tesla"),
+        ("ses-M00", 0, 70.25, "CN", "A", 1.5),
+        ("M06", 6.4, 70.78, "Dementia", "B", 3),
+    )
+    result = build(root)
+    assert months(result) == {"sub-01/ses-M00": 0.0, "sub-01/ses-M06": 6.4}
+    assert ages(result) == {"ses-M00": 70.25, "ses-M06": 70.78}
+    assert [(v.diagnosis, v.site, v.scanner_tesla) for v in result.visits] == [("CN", "A", 1.5), ("AD", "B", 3.0)]
+    assert [v.age_precision_years for v in result.visits] == [0.01, 0.01]
+
+
+def test_months_count_from_the_first_scan(bids, build, write_tsv):
+    root = bids({"sub-01": ["ses-b", "ses-c"]})
+    write_tsv(root / "sub-01/sub-01_sessions.tsv", ("session_id", "months"), ("ses-a", 0), ("ses-b", 6), ("ses-c", 18))
+    assert months(build(root)) == {"sub-01/ses-b": 0.0, "sub-01/ses-c": 12.0}
+
+
+def test_months_come_from_the_day_of_the_scan(bids, build, write_tsv):
+    root = bids({"sub-01": ["ses-1", "ses-2"]}, ("sub-01", 70, "F"))
+    for session, day in (("ses-1", "2010-01-01T09:00:00"), ("ses-2", "2011-01-01T18:30:00")):
+        name = f"sub-01_{session}"
+        write_tsv(
+            root / "sub-01" / session / f"{name}_scans.tsv", ("filename", "acq_time"), (f"anat/{name}_T1w.nii.gz", day)
+        )
+    result = build(root)
+    assert months(result) == {"sub-01/ses-1": 0.0, "sub-01/ses-2": 12.0}
+    assert ages(result) == {"ses-1": 70.0, "ses-2": pytest.approx(71.0, abs=0.01)}, (
+        "a participant's age is at the first"
+    )
+
+
+def test_months_come_from_ages_where_nothing_else_tells(bids, build, write_tsv):
+    root = bids({"sub-01": ["ses-1", "ses-2"]})
+    write_tsv(root / "sub-01/sub-01_sessions.tsv", ("session_id", "age"), ("ses-1", 70.0), ("ses-2", 71.5))
+    assert months(build(root)) == {"sub-01/ses-1": 0.0, "sub-01/ses-2": 18.0}
+
+
+@pytest.mark.parametrize("labels", [("ses-M00", "ses-M06"), ("ses-M000", "ses-M006")])
+def test_months_come_from_session_names_last(bids, build, labels):
+    assert list(months(build(bids({"sub-01": labels}))).values()) == [0.0, 6.0]
+
+
+def test_one_clock_serves_all_sessions_of_a_person(bids, build, write_tsv):
+    root = bids({"sub-01": ["ses-1", "ses-2", "ses-3"]})
+    write_tsv(
+        root / "sub-01/sub-01_sessions.tsv",
+        ("session_id", "months", "age"),
+        ("ses-1", 100, 70.0),
+        ("ses-2", "n/a", 71.0),
+        ("ses-3", "n/a", 72.0),
+    )
+    assert list(months(build(root)).values()) == [0.0, 12.0, 24.0]
+
+
+def test_sessions_without_a_time_keep_the_first_and_list_the_rest(bids, build):
+    result = build(bids({"sub-01": ["ses-1", "ses-2"]}))
+    assert months(result) == {"sub-01/ses-1": 0.0}
+    assert [(e.severity, e.reason[:54]) for e in result.exclusions] == [
+        ("warning", "expected to learn when this session took place, got no")
+    ]
+    assert not result.failed
+
+
+def test_dates_shifted_apart_to_hide_them_are_not_believed(bids, build, write_tsv):
+    root = bids({"sub-01": ["ses-1", "ses-2"]})
+    rows = [("ses-1", "1802-01-01"), ("ses-2", "1880-01-01")]
+    write_tsv(root / "sub-01/sub-01_sessions.tsv", ("session_id", "acq_time"), *rows)
+    assert months(build(root)) == {"sub-01/ses-1": 0.0}
+
+
+def test_runs_are_repeats_of_one_session(bids, build, write_image):
+    root = bids({"sub-01": ["ses-1"]})
+    write_image(root / "sub-01/ses-1/anat/sub-01_ses-1_run-02_T1w.nii.gz")
+    assert [v.run for v in build(root).visits] == ["1", "2"]
+
+
+def test_one_scan_in_two_files_keeps_neither_and_names_both(bids, build, write_image):
+    root = bids({"sub-01": ["ses-1"], "sub-02": ["ses-1"]})
+    write_image(root / "sub-01/ses-1/anat/sub-01_ses-1_acq-fast_T1w.nii.gz")
+    result = build(root)
+    assert [v.participant_id for v in result.visits] == ["sub-02"]
+    assert result.failed
+    assert len(result.exclusions) == 2
+    assert "expected (participant, session, run) sub-01/ses-1/1 once, got it also from" in result.exclusions[0].reason
+    assert "acq-fast" in str(result.exclusions[0])
+    assert "acq-fast" in str(result.exclusions[1])
+
+
+def test_a_row_given_twice_alike_counts_once_and_otherwise_costs_its_scans(bids, build):
+    people = {"sub-01": [""], "sub-02": [""], "sub-03": [""]}
+    alike = [("sub-01", 70, "F"), ("sub-01", 70.04, "F")]
+    result = build(bids(people, *alike, ("sub-02", 70, "F"), ("sub-02", 71, "F"), ("sub-03", 72, "M")))
+    assert [v.participant_id for v in result.visits] == ["sub-01", "sub-03"]
+    (bad,) = result.exclusions
+    assert (bad.severity, bad.where) == ("error", "participants.tsv line 4")
+    assert "line 4 (age 70.00, sex F) and line 5 (age 71.00, sex F)" in bad.reason
+
+
+def test_ragged_row_costs_its_own_scans_only(bids, build):
+    result = build(bids({"sub-01": [""], "sub-02": [""]}, ("sub-01", 70), ("sub-02", 71, "M")))
+    assert [v.participant_id for v in result.visits] == ["sub-02"]
+    assert str(result.exclusions[0]) == (
+        "sub-01/anat/sub-01_T1w.nii.gz: participants.tsv line 2: "
+        "expected 3 cells, got 2. Look for a missing or a stray separator."
+    )
+
+
+def standard(root: Path, stem: str, write_image, *, mask: bool = True) -> None:
+    folder = root / stem.split("_", 1)[0] / stem.split("_")[1] / "anat"
+    write_image(folder / f"{stem}_{SPACE}.nii.gz")
+    if mask:
+        write_image(folder / f"{stem}_{SPACE.replace('desc-preproc_T1w', 'desc-brain_mask')}.nii.gz")
+
+
+def test_phantom_in_standard_space_is_read_with_its_masks_and_groups(tmp_path, build, write_image, write_tsv):
+    root = tmp_path / "phantom"
+    stem = "sub-S1P0042_ses-M00"
+    standard(root, stem, write_image)
+    standard(root, stem + "_run-2", write_image, mask=False)
+    write_tsv(root / "participants.tsv", ("participant_id", "sex", "group", "site"), ("sub-S1P0042", "F", "sMCI", "A"))
+    write_tsv(
+        root / "sub-S1P0042/sub-S1P0042_sessions.tsv",
+        ("session_id", "months", "age", "diagnosis", "site", "scanner_tesla"),
+        ("ses-M00", 0.0, 71.5, "MCI", "B", 3.0),
+    )
+    first, second = build(root, "phantom").visits
+    assert (first.key, second.key) == (("sub-S1P0042", "ses-M00", "1"), ("sub-S1P0042", "ses-M00", "2"))
+    assert (first.mask_source, second.mask_source) == ("given", None)
+    assert (first.extra["group"], first.site, first.diagnosis, first.cohort) == ("sMCI", "B", "MCI", "phantom")
+
+
+def test_warped_images_are_refused_and_native_ones_taken_instead(tmp_path, build, write_image):
+    root = tmp_path / "fmriprep"
+    warped = "space-MNI152NLin2009cAsym_res-2_desc-preproc_T1w.nii.gz"
+    for name in ("sub-01_desc-preproc_T1w.nii.gz", "sub-01_desc-brain_mask.nii.gz", f"sub-01_{warped}"):
+        write_image(root / "sub-01/anat" / name)
+    write_image(root / f"sub-02/anat/sub-02_{warped}")
+    result = build(root)
+    assert [(v.image, v.mask_source) for v in result.visits] == [
+        ("sub-01/anat/sub-01_desc-preproc_T1w.nii.gz", "given")
+    ]
+    (refused,) = result.exclusions
+    assert refused.severity == "error"
+    assert refused.scan == f"sub-02/anat/sub-02_{warped}"
+    assert "got space-MNI152NLin2009cAsym: non-linear warping flattens atrophy" in refused.reason
+
+
+def test_derivatives_take_the_tables_of_the_raw_data_set_around_them(bids, build, write_image, write_tsv):
+    raw = bids({"sub-01": ["ses-1"]}, ("sub-01", 70, "F"))
+    write_tsv(raw / "sub-01/ses-1/sub-01_ses-1_scans.tsv", ("filename",), ("anat/sub-01_ses-1_T1w.nii.gz",))
+    derived = raw / "derivatives" / "fmriprep"
+    write_image(derived / "sub-01/ses-1/anat/sub-01_ses-1_desc-preproc_T1w.nii.gz")
+    (derived / "dataset_description.json").write_text(json.dumps({"DatasetType": "derivative"}), encoding="utf-8")
+    result = build(derived)
+    assert [(v.age_years, v.sex) for v in result.visits] == [(70.0, "F")]
+    assert not result.failed
+
+
+def test_scan_in_the_folder_of_another_person_is_an_error(bids, build, write_image):
+    root = bids({"sub-01": [""]})
+    write_image(root / "sub-01/anat/sub-02_T1w.nii.gz")
+    result = build(root)
+    assert [v.participant_id for v in result.visits] == ["sub-01"]
+    assert "expected a scan of sub-01, got one of sub-02" in result.exclusions[0].reason
+
+
+def test_folder_without_scans_says_which_to_give(tmp_path, build):
+    with pytest.raises(CohortError, match=r"expected T1w scans at .*Give the folder that holds the `sub-\*` folders"):
+        build(tmp_path)
+
+
+@pytest.mark.data
+def test_real_raw_layout_is_read(shared_data: Path, build):
+    result = build(shared_data / "bids-layouts" / "synthetic")
+    assert (result.counts.found, result.counts.people_in_tables) == (10, 5)
+    assert {v.participant_id: (v.sex) for v in result.visits} == dict(
+        zip([f"sub-0{n}" for n in range(1, 6)], "FMMFM", strict=True)
+    )
+
+
+@pytest.mark.data
+def test_real_fmriprep_layout_offers_its_native_images_only(shared_data: Path, build):
+    result = build(shared_data / "bids-layouts" / "ds000001-fmriprep")
+    assert [e.scan for e in result.exclusions] == [
+        f"sub-{n}/anat/sub-{n}_desc-preproc_T1w.nii.gz" for n in (10, 11, 13, 16)
+    ]
+    assert all("got an empty file" in e.reason for e in result.exclusions)
+    assert result.failed

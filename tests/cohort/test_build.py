@@ -1,0 +1,198 @@
+import json
+
+import pytest
+
+from neurolatent.cohort.build import BuildResult, build_cohort
+from neurolatent.cohort.sidecar import read_sidecar
+from neurolatent.cohort.visits import COLUMNS, read_visits
+from neurolatent.errors import ScanError, TableError
+from neurolatent.provenance import hash_file
+from neurolatent.workspace import Workspace
+
+GOOD = ("sub-09", 71, "F")
+
+
+def only_error(result: BuildResult) -> str:
+    """Check that one scan failed, that the good one goes on, and return the line."""
+    assert result.failed
+    assert [visit.participant_id for visit in result.visits] == ["sub-09"]
+    (exclusion,) = result.exclusions
+    assert exclusion.severity == "error"
+    assert "\n" not in str(exclusion)
+    return str(exclusion)
+
+
+@pytest.mark.parametrize(
+    ("row", "line"),
+    [
+        (("sub-01", 0, "F"), "participants.tsv line 2, age: expected an age of 1 to 120 years, got 0."),
+        (("sub-01", 400, "F"), "participants.tsv line 2, age: expected an age of 1 to 120 years, got 400."),
+        (("sub-01", "89+", "F"), "participants.tsv line 2, age: expected a number or n/a, got '89+'."),
+        (("sub-01", "nan", "F"), "participants.tsv line 2, age: expected a number or n/a, got 'nan'."),
+        (
+            ("sub-01", 70, "2"),
+            "participants.tsv line 2, sex: expected one of ['F', 'M', 'female', 'male', 'man', 'woman']",
+        ),
+    ],
+)
+def test_bad_value_costs_one_scan_and_one_line(bids, workspace: Workspace, row, line: str):
+    message = only_error(build_cohort("bids", bids({"sub-01": [""], "sub-09": [""]}, row, GOOD), workspace))
+    assert message.startswith(f"sub-01/anat/sub-01_T1w.nii.gz: {line}")
+    assert message.endswith(
+        ("Correct the table, or write n/a.", "Correct the table.", "add the code to the descriptor.")
+    )
+
+
+def test_unknown_diagnosis_names_the_codes(bids, workspace: Workspace, write_tsv):
+    root = bids({"sub-01": [""], "sub-09": [""]}, ("sub-01", 70, "F"), GOOD)
+    write_tsv(root / "sub-01/sub-01_sessions.tsv", ("session_id", "diagnosis"), ("ses-1", "demented"))
+    message = only_error(build_cohort("bids", root, workspace))
+    assert "sub-01/sub-01_sessions.tsv line 2, diagnosis: expected one of ['AD', 'CN'," in message
+    assert "got 'demented'" in message
+
+
+def test_impossible_day_is_an_error(bids, workspace: Workspace, write_tsv):
+    root = bids({"sub-01": [""], "sub-09": [""]}, ("sub-01", 70, "F"), GOOD)
+    write_tsv(root / "sub-01/sub-01_sessions.tsv", ("session_id", "acq_time"), ("ses-1", "31/12/2010"))
+    message = only_error(build_cohort("bids", root, workspace))
+    assert "acq_time: expected a day such as 2024-05-31, got '31/12/2010'" in message
+
+
+def test_scan_named_in_a_table_that_does_not_exist(bids, workspace: Workspace, write_tsv):
+    root = bids({"sub-09": [""]}, GOOD)
+    write_tsv(root / "sub-01/sub-01_scans.tsv", ("filename",), ("anat/sub-01_T1w.nii.gz",), ("func/sub-01_bold.nii",))
+    assert only_error(build_cohort("bids", root, workspace)) == (
+        "sub-01/anat/sub-01_T1w.nii.gz: sub-01/sub-01_scans.tsv line 2: "
+        "expected the file sub-01/anat/sub-01_T1w.nii.gz, found none. Restore it or its row."
+    )
+
+
+@pytest.mark.parametrize("named", ["../../outside/sub-01_T1w.nii.gz", "{outside}/sub-01_T1w.nii.gz"])
+def test_path_in_a_table_may_not_leave_the_source(bids, tmp_path, workspace: Workspace, write_tsv, write_image, named):
+    root = bids({"sub-09": [""]}, GOOD)
+    write_image(tmp_path / "outside/sub-01_T1w.nii.gz")
+    name = named.format(outside=tmp_path / "outside")
+    write_tsv(root / "sub-01/sub-01_scans.tsv", ("filename",), (name,))
+    message = only_error(build_cohort("bids", root, workspace))
+    assert f"sub-01/sub-01_scans.tsv line 2: expected an image inside {root}" in message
+    assert "Copy it into the folder, or remove it." in message
+
+
+def test_link_may_not_leave_the_source(bids, tmp_path, workspace: Workspace, write_image):
+    root = bids({"sub-01": [""], "sub-09": [""]}, GOOD)
+    image = root / "sub-01/anat/sub-01_T1w.nii.gz"
+    image.unlink()
+    image.symlink_to(write_image(tmp_path / "outside/scan.nii.gz"))
+    assert only_error(build_cohort("bids", root, workspace)).startswith(
+        f"sub-01/anat/sub-01_T1w.nii.gz: expected an image inside {root}, got one at {tmp_path}/outside/scan.nii.gz."
+    )
+
+
+def test_link_within_the_source_is_fine_and_a_broken_one_is_named(bids, workspace: Workspace, write_image):
+    root = bids({"sub-01": [""], "sub-09": [""]}, GOOD)
+    image = root / "sub-01/anat/sub-01_T1w.nii.gz"
+    image.unlink()
+    image.symlink_to("../../.git/annex/objects/key.nii.gz")
+    assert "found none but a link to nothing (fetch it, e.g. `datalad get`)" in only_error(
+        build_cohort("bids", root, workspace)
+    )
+    write_image(root / ".git/annex/objects/key.nii.gz")
+    assert len(build_cohort("bids", root, workspace).visits) == 2
+
+
+def test_empty_image_is_an_error(bids, workspace: Workspace):
+    root = bids({"sub-01": [""], "sub-09": [""]}, GOOD)
+    (root / "sub-01/anat/sub-01_T1w.nii.gz").write_bytes(b"")
+    assert "expected an image, got an empty file. Copy or download it again." in only_error(
+        build_cohort("bids", root, workspace)
+    )
+
+
+def test_nothing_kept_is_a_failure_that_still_leaves_its_reasons(bids, workspace: Workspace):
+    result = build_cohort("bids", bids({"sub-01": [""]}, ("sub-01", 400, "F")), workspace)
+    assert result.failed
+    assert read_visits(workspace.visits_tsv) == ()
+    assert read_sidecar(workspace.visits_json).exclusions == result.exclusions
+
+
+def test_equal_inputs_give_equal_bytes(bids, workspace: Workspace):
+    root = bids(
+        {f"sub-{n:02}": ["ses-M00", "ses-M12"] for n in range(1, 9)},
+        *[(f"sub-{n:02}", 60 + n, "F") for n in range(1, 8)],
+    )
+    build_cohort("bids", root, workspace)
+    first = (workspace.visits_tsv.read_bytes(), workspace.visits_json.read_bytes())
+    build_cohort("bids", root, workspace)
+    assert (workspace.visits_tsv.read_bytes(), workspace.visits_json.read_bytes()) == first
+
+
+def test_what_is_returned_is_what_is_written(bids, workspace: Workspace):
+    result = build_cohort("bids", bids({"sub-01": ["ses-M00", "ses-M06"]}, ("sub-01", 70.123456789, "F")), workspace)
+    assert read_visits(workspace.visits_tsv) == result.visits
+
+
+def test_sidecar_tells_sources_columns_rule_and_licence(bids, workspace: Workspace):
+    root = bids({"sub-01": [""], "sub-02": [""]}, ("sub-01", 70, "F"), ("sub-02", 400, "F"))
+    result = build_cohort("bids", root, workspace)
+    sidecar = read_sidecar(workspace.visits_json)
+    assert (sidecar.cohort, sidecar.simulation, sidecar.source_root) == ("bids", False, root)
+    assert [(table.path, table.sha256) for table in sidecar.sources] == [
+        ("participants.tsv", hash_file(root / "participants.tsv"))
+    ]
+    assert sidecar.columns.keys() == set(COLUMNS)
+    assert all(sidecar.columns.values())
+    assert sidecar.exclusions == result.exclusions
+    assert sidecar.counts == result.counts
+    assert sidecar.visits_hash == hash_file(workspace.visits_tsv)
+    assert sidecar.diagnosis_rule
+    assert sidecar.licence
+
+
+def test_carried_columns_are_explained_too(tmp_path, workspace: Workspace, write_image, write_tsv):
+    write_image(tmp_path / "p/sub-1/ses-M00/anat/sub-1_ses-M00_T1w.nii.gz")
+    build_cohort("phantom", tmp_path / "p", workspace)
+    assert "group" in read_sidecar(workspace.visits_json).columns
+
+
+def test_moved_source_is_found_by_its_new_root_and_never_outside_it(bids, tmp_path, workspace: Workspace):
+    root = bids({"sub-01": [""]})
+    (visit,) = build_cohort("bids", root, workspace).visits
+    moved = root.rename(tmp_path / "moved")
+    sidecar = read_sidecar(workspace.visits_json)
+    assert sidecar.image(visit, source=moved).is_file()
+    text = workspace.visits_tsv.read_text(encoding="utf-8").replace("sub-01/anat/", "../sub-01/anat/")
+    workspace.visits_tsv.write_text(text, encoding="utf-8")
+    (edited,) = read_visits(workspace.visits_tsv)
+    with pytest.raises(ScanError, match="expected an image inside"):
+        sidecar.image(edited, source=moved)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        ({"format_version": 99}, r"visits.json: expected format version 1, got 99"),
+        ({"counts": {}}, r"visits.json: expected a whole sidecar"),
+        ({"colour": "red"}, r"visits.json: expected a whole sidecar"),
+    ],
+)
+def test_sidecar_of_another_make_is_refused(bids, workspace: Workspace, change, match):
+    build_cohort("bids", bids({"sub-01": [""]}), workspace)
+    record = json.loads(workspace.visits_json.read_text(encoding="utf-8")) | change
+    workspace.visits_json.write_text(json.dumps(record), encoding="utf-8")
+    with pytest.raises(TableError, match=match):
+        read_sidecar(workspace.visits_json)
+
+
+def test_own_descriptor_needs_no_python(bids, tmp_path, workspace: Workspace, write_tsv):
+    from neurolatent.content import content_folder
+
+    text = (content_folder("cohorts") / "bids.toml").read_text(encoding="utf-8")
+    text = text.replace('name = "bids"', 'name = "mine"').replace(
+        '"age", "age_years"], unit = "years"', '"alder"], unit = "months"'
+    )
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    root = bids({"sub-01": [""]})
+    write_tsv(root / "participants.tsv", ("participant_id", "alder"), ("sub-01", 846))
+    (visit,) = build_cohort(str(tmp_path / "mine.toml"), root, workspace).visits
+    assert (visit.cohort, visit.age_years) == ("mine", 70.5)
+    assert visit.age_precision_years == pytest.approx(1 / 12, abs=1e-4)
