@@ -77,9 +77,10 @@ class Finding:
         baselines = {(e.model, e.name, e.group) for e in self.estimates if e.role == "baseline"}
         for estimate in self.estimates:
             if estimate.role == "model" and (estimate.versus, estimate.name, estimate.group) not in baselines:
+                row = f"{estimate.model!r}, {estimate.name!r}, {estimate.group!r}"
                 msg = (
-                    f"{self.protocol}: the row {estimate.model!r}, {estimate.name!r}, {estimate.group!r} must name in `versus` "
-                    f"a baseline row of the same finding, got {estimate.versus!r}; there are {sorted(baselines)}."
+                    f"{self.protocol}: the row {row} must name in `versus` a baseline row of the same finding, "
+                    f"got {estimate.versus!r}; there are {sorted(baselines)}."
                 )
                 raise SettingsError(msg)
 
@@ -98,7 +99,8 @@ def read_finding(path: Path) -> Finding:
     """Read what `write_finding` wrote; another format version is refused."""
     content = read_json(path)
     if content.get("format_version") != FORMAT_VERSION:
-        msg = f"{path}: expected format version {FORMAT_VERSION}, got {content.get('format_version')}. Rerun the protocol."
+        expected, got = f"expected format version {FORMAT_VERSION}", content.get("format_version")
+        msg = f"{path}: {expected}, got {got}. Rerun the protocol."
         raise SettingsError(msg)
     rows = [dict(row) for row in content.pop("rows")]
     kinds = [row.pop("kind") for row in rows]

@@ -1,0 +1,57 @@
+"""Who the model saw in training, held against who it is tested on.
+
+A stage that learnt from labels, a normalisation or a harmonisation must not have met the test people: refused. A stage
+that learnt from images alone makes the result transductive: marked. Otherwise the result is certified.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from neurolatent.analysis.finding import Certificate
+from neurolatent.cohort.visits import MISSING, Visit
+from neurolatent.errors import LeakageError
+from neurolatent.model.weights import Card, Person, StageRecord
+
+NEVER_ON_TEST_PEOPLE = frozenset({"normalisation", "harmonisation"})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The word that a finding carries, and why."""
+
+    certificate: Certificate
+    reason: str
+
+
+def certify(card: Card, visits: Iterable[Visit], test_subjects: Iterable[str]) -> Verdict:
+    """Compare every stage's training people with the test people; raise where a stage that used labels saw one."""
+    wanted = frozenset(test_subjects)
+    people = {(visit.cohort, visit.participant_id) for visit in visits if visit.participant_id in wanted}
+    seen_by: dict[str, int] = {}
+    for name, stage in card.stages.items():
+        count = len(_seen(stage, people))
+        if count and (stage.supervised or name in NEVER_ON_TEST_PEOPLE):
+            msg = (
+                f"The stage {name!r} was fitted on {count} of the {len(people)} test subjects, labels or scaling "
+                "included; expected none. Retrain it on the split's training subjects, or test on others."
+            )
+            raise LeakageError(msg)
+        if count:
+            seen_by[name] = count
+    if not seen_by:
+        return Verdict("certified", f"None of the {len(people)} test subjects was in the training of any stage.")
+    listed = ", ".join(f"{name} ({count})" for name, count in seen_by.items())
+    reason = f"Of the {len(people)} test subjects, stages trained without labels have seen: {listed}."
+    return Verdict("transductive", reason)
+
+
+def _seen(stage: StageRecord, people: set[Person]) -> set[Person]:
+    """Return who of these people a stage may have met, in training or in watching it.
+
+    A stage that names nobody may have met anybody; one that names a cohort and `n/a`, anybody of that cohort.
+    """
+    met = {*stage.subjects, *stage.validation_subjects}
+    if not met:
+        return people
+    undisclosed = {cohort for cohort, participant_id in met if participant_id == MISSING}
+    return {person for person in people if person in met or person[0] in undisclosed}

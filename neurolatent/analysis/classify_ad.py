@@ -1,0 +1,200 @@
+"""Tell Alzheimer's disease from healthy controls by a linear probe on the semantic code.
+
+Run:    neurolatent run classify_ad WORKSPACE
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from jaxtyping import Bool
+from numpy import ndarray
+
+from neurolatent.analysis import scores
+from neurolatent.analysis.baselines import COMPONENT_CHOICES, fit_components, voxels_inside
+from neurolatent.analysis.finding import Estimate, Finding
+from neurolatent.analysis.intervals import RESAMPLES, Resamples, Statistic, resample_subjects
+from neurolatent.analysis.outcome import KEY_COLUMNS, Entry, Outcome, Quantity, Table, compare, write_outcome
+from neurolatent.analysis.probes import fit_classifier
+from neurolatent.analysis.study import Study
+from neurolatent.analysis.tissue import measure_volumes
+from neurolatent.cohort.visits import Visit
+from neurolatent.errors import NotApplicableError
+from neurolatent.shapes import FeatureArray, Values
+
+PROTOCOL, TITLE = "classify_ad", "Telling Alzheimer's disease from controls"
+MODEL, VOXELS, MEASURED, ORACLE = "semantic code", "voxel PCA", "measured volumes", "oracle"
+BASELINES = (VOXELS, MEASURED)
+THRESHOLD = 0.5
+DISCRIMINATION = (
+    (Quantity("ROC-AUC", "", higher_is_better=True), scores.roc_auc),
+    (Quantity("PR-AUC", "", higher_is_better=True), scores.average_precision),
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Options of `classify_ad`."""
+
+    seed: int = 1
+    """Of inner folds, components and resampling."""
+    resamples: int = RESAMPLES
+    """Bootstrap draws."""
+    fewest_per_class: int = 10
+    """Fewer people with AD, or fewer controls, are refused."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Out-of-sample scores of the test people, in one order for all methods."""
+
+    scans: Sequence[Visit]
+    fold: Sequence[str]
+    positive: Bool[ndarray, " scan"]
+    probability: dict[str, Values]
+
+
+def run(study: Study, settings: Settings) -> Finding:
+    """Fit on each round's training people, score its test people, and compare."""
+    verdict = study.certify()
+    people = [visit for visit in study.first_scans.values() if visit.diagnosis in {"AD", "CN"}]
+    _require_both_classes(people, settings)
+    predictions = _predict(study, people, settings)
+    resamples = resample_subjects(
+        [visit.participant_id for visit in predictions.scans],
+        seed=settings.seed,
+        strata=[f"{f} {p}" for f, p in zip(predictions.fold, predictions.positive, strict=True)],
+        stratified_by="fold and diagnosis",
+        resamples=settings.resamples,
+    )
+    outcome = Outcome(
+        protocol=PROTOCOL,
+        title=TITLE,
+        settings=settings,
+        verdict=verdict,
+        estimates=_estimates(predictions, resamples),
+        notes=_notes(study, predictions),
+        tables={"predictions": _table(predictions)},
+    )
+    return write_outcome(study, outcome)
+
+
+def _require_both_classes(people: Sequence[Visit], settings: Settings) -> None:
+    counts = {label: sum(visit.diagnosis == label for visit in people) for label in ("AD", "CN")}
+    if min(counts.values()) < settings.fewest_per_class:
+        msg = (
+            f"classify_ad: expected at least {settings.fewest_per_class} people with AD and as many controls at the "
+            f"first usable scan, got {counts['AD']} AD and {counts['CN']} CN. It does not apply to this cohort."
+        )
+        raise NotApplicableError(msg)
+
+
+def _predict(study: Study, people: Sequence[Visit], settings: Settings) -> Predictions:
+    scans: list[Visit] = []
+    fold: list[str] = []
+    probability: dict[str, list[Values]] = {}
+    for round_ in study.split.rounds():
+        training = [visit for visit in people if visit.participant_id in round_.train]
+        test = [visit for visit in people if visit.participant_id in round_.test]
+        if not test:
+            continue
+        for name, found in _score_round(study, training, test, settings).items():
+            probability.setdefault(name, []).append(found)
+        scans += test
+        fold += [round_.name] * len(test)
+    joined = {name: np.concatenate(parts) for name, parts in probability.items()}
+    return Predictions(scans, fold, _is_ad(scans), joined)
+
+
+def _score_round(
+    study: Study, training: Sequence[Visit], test: Sequence[Visit], settings: Settings
+) -> dict[str, Values]:
+    found: dict[str, Values] = {}
+    for name, (train_x, test_x) in _features(study, training, test, settings).items():
+        columns = COMPONENT_CHOICES if name == VOXELS else (None,)
+        subjects = [visit.participant_id for visit in training]
+        probe = fit_classifier(train_x, _is_ad(training), subjects, seed=settings.seed, leading_columns=columns)
+        found[name] = probe.predict_proba(test_x)[:, 1]
+    if study.truth:
+        chances = study.truth.oracle()
+        found[ORACLE] = np.array([chances[visit.participant_id, visit.session_id] for visit in test])
+    return found
+
+
+def _features(
+    study: Study, training: Sequence[Visit], test: Sequence[Visit], settings: Settings
+) -> dict[str, tuple[FeatureArray, FeatureArray]]:
+    keys = [[visit.key for visit in part] for part in (training, test)]
+    train_rows, test_rows = (study.rows(part) for part in keys)
+    components = fit_components(study.cache, train_rows, seed=settings.seed)
+    voxels = [components.project(voxels_inside(study.cache, rows, components.mask)) for rows in (train_rows, test_rows)]
+    return {
+        MODEL: (study.codes.semantic_of(keys[0]), study.codes.semantic_of(keys[1])),
+        VOXELS: (voxels[0], voxels[1]),
+        MEASURED: (measure_volumes(study.cache, train_rows), measure_volumes(study.cache, test_rows)),
+    }
+
+
+def _estimates(predictions: Predictions, resamples: Resamples) -> list[Estimate]:
+    positive, estimates = predictions.positive, list[Estimate]()
+    for quantity, area in DISCRIMINATION:
+        statistics = {name: area(positive, score, predictions.fold) for name, score in predictions.probability.items()}
+        estimates += compare(quantity, resamples, [_entry(name, s) for name, s in statistics.items()])
+    correct = {
+        name: ((score >= THRESHOLD) == positive).astype(float) for name, score in predictions.probability.items()
+    }
+    at_threshold: dict[str, Callable[[Values], Statistic]] = {
+        "balanced accuracy": partial(scores.balanced_accuracy, positive=positive),
+        "sensitivity for AD": partial(scores.mean_where, where=positive),
+        "specificity for CN": partial(scores.mean_where, where=~positive),
+    }
+    for name, statistic in at_threshold.items():
+        entries = [_entry(method, statistic(right)) for method, right in correct.items()]
+        estimates += compare(Quantity(name, "", higher_is_better=True), resamples, entries)
+    return estimates
+
+
+def _entry(name: str, statistic: Statistic) -> Entry:
+    if name == MODEL:
+        return Entry(name, "model", statistic, BASELINES)
+    return Entry(name, "ceiling" if name == ORACLE else "baseline", statistic)
+
+
+def _is_ad(scans: Sequence[Visit]) -> Bool[ndarray, " scan"]:
+    return np.array([visit.diagnosis == "AD" for visit in scans], dtype=bool)
+
+
+def _table(predictions: Predictions) -> Table:
+    methods = list(predictions.probability)
+    columns = [*KEY_COLUMNS, "fold", "truth", *(name.replace(" ", "_").lower() for name in methods)]
+    rows = [
+        [*visit.key, fold, int(truth), *(float(predictions.probability[name][place]) for name in methods)]
+        for place, (visit, fold, truth) in enumerate(
+            zip(predictions.scans, predictions.fold, predictions.positive, strict=True)
+        )
+    ]
+    return Table(columns, rows)
+
+
+def _notes(study: Study, predictions: Predictions) -> list[str]:
+    n_ad, folds = int(predictions.positive.sum()), len(set(predictions.fold))
+    notes = [
+        f"{n_ad} people with AD (the positive class) and {len(predictions.scans) - n_ad} controls, one scan each.",
+        "The scan is a person's first usable one; people whose diagnosis there is neither AD nor CN are left out.",
+        (
+            f"Every method is a logistic regression on standardised features, fitted on training people alone ({folds} "
+            "rounds), its penalty chosen by inner folds by subject; classes weigh alike, so 0.5 is the threshold."
+        ),
+        "Areas are taken within each round and averaged.",
+        "Intervals redraw test people within round and diagnosis and keep trained weights and probes as they are.",
+        (
+            "Measured volumes are shares of the intracranial mask, in stated boxes of template space, by a three-class "
+            "mixture of the scan's own intensities."
+        ),
+    ]
+    if study.truth:
+        notes.append(
+            "The oracle is the simulation's own probability of AD given all true volumes; no image shows as much."
+        )
+    return notes

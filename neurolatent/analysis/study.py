@@ -1,0 +1,158 @@
+"""One cohort, one split, one model and its codes, opened together and checked against each other."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from jaxtyping import Bool
+from numpy import ndarray
+
+from neurolatent.analysis.certificate import Verdict, certify
+from neurolatent.analysis.codes import Codes, open_codes, read_volumes
+from neurolatent.analysis.generation import Autoencoder, Generator, LatentArray, Progress
+from neurolatent.cohort.sidecar import Sidecar, read_sidecar
+from neurolatent.cohort.splits import Split, read_split
+from neurolatent.cohort.visits import Visit, read_visits
+from neurolatent.errors import SettingsError
+from neurolatent.model.presets import PRESETS
+from neurolatent.model.weights import Card, load_autoencoder, read_card
+from neurolatent.shapes import FeatureArray, MaskArray, VolumeArray, VoxelArray
+from neurolatent.volume.cache import VolumeCache, open_cache
+from neurolatent.volume.space import Grid
+from neurolatent.workspace import ScanKey, Workspace
+
+MaskArrays = Bool[ndarray, "scan i j k"]
+
+
+@runtime_checkable
+class Truth(Protocol):
+    """What a simulated cohort knows about its people, and a real one never does."""
+
+    def oracle(self) -> dict[tuple[str, str], float]:
+        """Probability of AD given all true volumes, by participant and session."""
+        ...
+
+    def noise_free(self, participant_id: str, months: float, grid: Grid) -> tuple[VoxelArray, MaskArray]:
+        """The person's image at any time, without a scanner, and the brain mask."""
+        ...
+
+
+@dataclass(frozen=True)
+class Study:
+    """What every analysis reads."""
+
+    workspace: Workspace
+    run: str
+    visits: tuple[Visit, ...]
+    split: Split
+    cache: VolumeCache
+    codes: Codes
+    card: Card
+    truth: Truth | None
+    sidecar: Sidecar
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    progress: Progress | None = None
+
+    @cached_property
+    def usable(self) -> tuple[Visit, ...]:
+        """Scans that were preprocessed, by participant and time; a session's repeats follow its first scan."""
+        present = frozenset(self.cache.keys)
+        found = [visit for visit in self.visits if visit.key in present]
+        return tuple(sorted(found, key=lambda visit: (visit.participant_id, visit.months, visit.run.zfill(4))))
+
+    @cached_property
+    def first_scans(self) -> dict[str, Visit]:
+        """Each participant's first usable scan."""
+        first: dict[str, Visit] = {}
+        for visit in self.usable:
+            first.setdefault(visit.participant_id, visit)
+        return first
+
+    @cached_property
+    def test_subjects(self) -> frozenset[str]:
+        """Everyone who is tested in some round, and has a usable scan."""
+        tested = frozenset[str]().union(*(round_.test for round_ in self.split.rounds()))
+        return tested & self.first_scans.keys()
+
+    def certify(self) -> Verdict:
+        """Compare the test people with those each training stage has seen."""
+        return certify(self.card, self.visits, self.test_subjects)
+
+    def load_model(self) -> Autoencoder:
+        """Load the weights onto the study's device."""
+        model, _ = load_autoencoder(self.workspace.model(self.run), device=self.device)
+        return model
+
+    def generator(self, *, steps: int) -> Generator:
+        """Load the model for decoding with that many steps."""
+        return Generator(self.load_model(), self.device, steps, self.progress)
+
+    def rows(self, keys: Sequence[ScanKey]) -> list[int]:
+        """Return the cache rows of scans."""
+        return [self.cache.row(key) for key in keys]
+
+    def volumes(self, keys: Sequence[ScanKey]) -> VolumeArray:
+        """Read scans in single precision."""
+        return read_volumes(self.cache, self.rows(keys))
+
+    def masks(self, keys: Sequence[ScanKey]) -> MaskArrays:
+        """Read the scans' intracranial masks."""
+        return np.stack([np.asarray(self.cache.masks[row]) for row in self.rows(keys)])
+
+    def noise(self, keys: Sequence[ScanKey], generator: Generator) -> LatentArray:
+        """Return z_T of scans: as written where the steps agree, inferred now for the others."""
+        known = set(self.codes.stochastic_keys) if self.codes.steps == generator.steps else set[ScanKey]()
+        unknown = [key for key in dict.fromkeys(keys) if key not in known]
+        inferred: dict[ScanKey, np.ndarray] = {}
+        if unknown:
+            semantic: FeatureArray = self.codes.semantic_of(unknown)
+            inferred = dict(zip(unknown, generator.infer_noise(self.volumes(unknown), semantic), strict=True))
+        written = [key for key in dict.fromkeys(keys) if key in known]
+        if written:
+            inferred |= dict(zip(written, self.codes.stochastic_of(written), strict=True))
+        return np.stack([inferred[key] for key in keys])
+
+
+def open_study(
+    workspace: Workspace, *, run: str, device: torch.device | None = None, progress: Progress | None = None
+) -> Study:
+    """Open what the steps before left, and refuse what does not belong together."""
+    card = read_card(workspace.model(run))
+    cache = open_cache(workspace.cache(PRESETS[card.preset].spacing_mm))
+    codes = open_codes(workspace.codes(run))
+    command = f"Run `neurolatent encode {workspace.root} --run {run}` again."
+    _refuse_other(workspace.codes(run), "weights", card.weights_hash, codes.weights_hash, command)
+    _refuse_other(workspace.codes(run), "volume cache", cache.hash, codes.cache_hash, command)
+    sidecar = read_sidecar(workspace.visits_json)
+    return Study(
+        workspace=workspace,
+        run=run,
+        visits=read_visits(workspace.visits_tsv),
+        split=read_split(workspace.split_json),
+        cache=cache,
+        codes=codes,
+        card=card,
+        truth=_open_truth(sidecar),
+        sidecar=sidecar,
+        device=device or torch.device("cpu"),
+        progress=progress,
+    )
+
+
+def _open_truth(sidecar: Sidecar) -> Truth | None:
+    folder = Path(sidecar.source_root)
+    if not sidecar.simulation or not (folder / "truth").is_dir():
+        return None
+    from neurolatent.phantom.truth import PhantomTruth
+
+    return PhantomTruth.open(folder)
+
+
+def _refuse_other(folder: Path, what: str, expected: str, got: str, command: str) -> None:
+    if expected != got:
+        msg = f"{folder}: made from another {what} (expected {expected[:12]}, got {got[:12]}). {command}"
+        raise SettingsError(msg)
