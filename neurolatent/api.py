@@ -16,6 +16,7 @@ from neurolatent.cohort.splits import Split, read_split
 from neurolatent.cohort.visits import Visit, read_visits
 from neurolatent.device import DeviceName, pick_device
 from neurolatent.errors import ScanError
+from neurolatent.model.presets import find_preset
 from neurolatent.model.weights import Card, load_autoencoder
 from neurolatent.shapes import VoxelArray
 from neurolatent.steps import SHIPPED_RUN, SHIPPED_WEIGHTS
@@ -101,14 +102,14 @@ class LDAE:
     def edit(self, scan: VoxelArray, direction: Float[ndarray, " feature"], amount: float) -> VoxelArray:
         """Return the scan with `amount` times the direction added to its y, its own z_T kept."""
         encoding = self.encode(scan)
-        moved = np.float32(encoding.semantic + amount * direction)
+        moved = (encoding.semantic + amount * direction).astype(np.float32)
         return self.decode(Encoding(moved, encoding.stochastic))
 
     def _batch(self, scan: VoxelArray) -> Float32[ndarray, "1 i j k"]:
-        expected = tuple(self.card.preset["grid_shape"])
+        expected = find_preset(self.card.preset).grid_shape
         if scan.shape != expected:
             msg = (
                 f"Expected a scan on the model's grid {expected}, got shape {scan.shape}. Run `neurolatent preprocess`."
             )
             raise ScanError(msg)
-        return np.float32(scan)[None]
+        return scan.astype(np.float32)[None]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neurolatent import steps
-from neurolatent.analysis.protocols import PROTOCOLS
 from neurolatent.console import Report, progress_bars, say
 from neurolatent.device import DeviceName, usable_cores
 from neurolatent.errors import NotApplicableError
@@ -100,6 +99,8 @@ def _make_model(root: Path, settings: StudySettings, progress: Report) -> None:
 
 
 def _run_protocols(root: Path, settings: StudySettings, progress: Report) -> None:
+    from neurolatent.analysis.protocols import PROTOCOLS
+
     for protocol in PROTOCOLS:
         try:
             with _timed(protocol):

@@ -1,4 +1,7 @@
-"""One function per command: each reads the files of earlier steps, holds the workspace, and does nothing twice."""
+"""One function per command: each reads the files of earlier steps, holds the workspace, and does nothing twice.
+
+Lightning, scikit-learn and SimpleITK load in the functions that need them: `neurolatent cohort list` should not wait.
+"""
 
 import json
 import shutil
@@ -6,12 +9,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from neurolatent.analysis.codes import encode as encode_scans
-from neurolatent.analysis.finding import Estimate, Finding
-from neurolatent.analysis.protocols import PROTOCOLS
-from neurolatent.analysis.study import open_study
+from neurolatent.analysis.finding import FILE_NAME as FINDING_NAME
+from neurolatent.analysis.finding import Estimate, Finding, read_finding
 from neurolatent.cohort.build import BuildResult, build_cohort
 from neurolatent.cohort.descriptor import cohort_names, load_descriptor
 from neurolatent.cohort.sidecar import read_sidecar
@@ -21,11 +22,12 @@ from neurolatent.console import Report
 from neurolatent.device import DeviceName, pick_device, usable_cores
 from neurolatent.errors import SettingsError
 from neurolatent.model.presets import Preset, find_preset
-from neurolatent.model.weights import load_autoencoder
-from neurolatent.provenance import read_json, whole_file, write_json
-from neurolatent.training import stages
+from neurolatent.provenance import hash_settings, read_json, versions, whole_file, write_json
 from neurolatent.volume.cache import VolumeCache, open_cache
 from neurolatent.workspace import Workspace
+
+if TYPE_CHECKING:
+    from neurolatent.analysis.study import Study
 
 SHIPPED_RUN = "demo"
 SHIPPED_WEIGHTS = Path(__file__).parent / "_weights" / SHIPPED_RUN
@@ -125,6 +127,8 @@ def preprocess(
 
 def estimate_training(root: Path, *, preset: str, device: DeviceName) -> str:
     """Say how long the training will take and what it needs, measured by a few trial steps."""
+    from neurolatent.training import stages
+
     chosen = find_preset(preset)
     cache, training, _ = _training_rows(Workspace(root), chosen)
     estimate = stages.estimate(chosen, len(training), pick_device(device))
@@ -146,6 +150,8 @@ def train(
     progress: Report | None = None,
 ) -> Path:
     """Train every stage on the split's training people; return the model's folder."""
+    from neurolatent.training import stages
+
     workspace, chosen = Workspace(root), find_preset(preset)
     folder = workspace.model(run or preset)
     with workspace.lock():
@@ -176,6 +182,9 @@ def encode(
     progress: Report | None = None,
 ) -> Path:
     """Write the semantic code of every scan and the stochastic code of each person's first."""
+    from neurolatent.analysis.codes import encode as encode_scans
+    from neurolatent.model.weights import load_autoencoder
+
     workspace = Workspace(root)
     with workspace.lock():
         if shipped:
@@ -193,20 +202,44 @@ def run_protocol(
     *,
     run: str = SHIPPED_RUN,
     seed: int = 1,
+    settings: Any = None,
     device: DeviceName = "auto",
     progress: Report | None = None,
 ) -> Finding:
-    """Run one analysis; its finding, tables and maps lie in `findings/RUN/PROTOCOL`."""
+    """Run one analysis; its finding, tables and maps lie in `findings/RUN/PROTOCOL`.
+
+    Args:
+        protocol: A name of `neurolatent.analysis.protocols.PROTOCOLS`.
+        root: The workspace.
+        run: Name of the model.
+        seed: Of draws and resampling, where no settings are given.
+        settings: The analysis's own `Settings`.
+        device: Where to compute.
+        progress: Called as (what, done, total).
+    """
+    from neurolatent.analysis.protocols import PROTOCOLS
+    from neurolatent.analysis.study import open_study
+
     if protocol not in PROTOCOLS:
         msg = f"Unknown protocol {protocol!r}; choose from {sorted(PROTOCOLS)}."
         raise SettingsError(msg)
     workspace = Workspace(root)
-    settings, analyse = PROTOCOLS[protocol]
+    kind, analyse = PROTOCOLS[protocol]
+    chosen = settings or replace(kind(), seed=seed)
     with workspace.lock():
-        return analyse(
-            open_study(workspace, run=run, device=pick_device(device), progress=progress),
-            replace(settings(), seed=seed),
-        )
+        study = open_study(workspace, run=run, device=pick_device(device), progress=progress)
+        return _finished(study, protocol, chosen) or analyse(study, chosen)
+
+
+def _finished(study: "Study", protocol: str, settings: Any) -> Finding | None:
+    """Return a finding made from the same files with the same settings and versions, so that nothing is done twice."""
+    path = study.workspace.findings(study.run, protocol) / FINDING_NAME
+    if not path.is_file():
+        return None
+    finding = read_finding(path)
+    wanted = [study.cache.hash, study.split.hash, study.card.weights_hash, asdict(settings), versions()]
+    got = [finding.cohort["hash"], finding.split_hash, finding.weights_hash, finding.settings, finding.versions]
+    return finding if hash_settings(got) == hash_settings(wanted) else None
 
 
 def describe_finding(finding: Finding) -> str:
