@@ -97,7 +97,7 @@ def test_one_clock_serves_all_sessions_of_a_person(bids, build, write_tsv):
 
 
 def test_sessions_without_a_time_keep_the_first_and_list_the_rest(bids, build):
-    result = build(bids({"sub-01": ["ses-1", "ses-2"]}))
+    result = build(bids({"sub-01": ["ses-1", "ses-2"]}, ("sub-01", 70, "F")))
     assert months(result) == {"sub-01/ses-1": 0.0}
     assert [(e.severity, e.reason[:54]) for e in result.exclusions] == [
         ("warning", "expected to learn when this session took place, got no")
