@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -136,10 +136,15 @@ def make_split(
     """
     shares = _shares(folds, fractions)
     kind: Kind = "holdout" if folds is None else "folds"
-    if existing is not None:
-        _refuse_other(existing, kind, seed, shares)
-    strata = dict(existing.strata) if existing else {}
-    assignments = dict(existing.assignments) if existing else {}
+    if existing is None:
+        return extend_split(Split(kind, seed, shares, {}, {}), visits)
+    _refuse_other(existing, kind, seed, shares)
+    return extend_split(existing, visits)
+
+
+def extend_split(split: Split, visits: Iterable[Visit]) -> Split:
+    """Assign the subjects that a split lacks, by its own settings; nobody moves, even where others have left."""
+    strata, assignments = dict(split.strata), dict(split.assignments)
     new: dict[str, list[str]] = defaultdict(list)
     for subject, stratum in _strata(visits).items():
         if subject not in assignments:
@@ -148,12 +153,12 @@ def make_split(
     totals = Counter(assignments.values())
     for stratum in sorted(new):
         counts = Counter(part for subject, part in assignments.items() if strata[subject] == stratum)
-        subjects = _shuffled(new[stratum], seed)
-        for subject, part in zip(subjects, _deal(len(subjects), shares, counts, totals), strict=True):
+        subjects = _shuffled(new[stratum], split.seed)
+        for subject, part in zip(subjects, _deal(len(subjects), split.shares, counts, totals), strict=True):
             assignments[subject] = part
-    split = Split(kind, seed, shares, dict(sorted(assignments.items())), dict(sorted(strata.items())))
-    _refuse_empty(split)
-    return split
+    extended = replace(split, assignments=dict(sorted(assignments.items())), strata=dict(sorted(strata.items())))
+    _refuse_empty(extended)
+    return extended
 
 
 def write_split(path: Path, split: Split) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurolatent.cohort.splits import Split, make_split, read_split, write_split
+from neurolatent.cohort.splits import Split, extend_split, make_split, read_split, write_split
 from neurolatent.cohort.visits import Visit
 from neurolatent.errors import CohortError
 
@@ -152,6 +152,14 @@ def test_assignments_are_the_same_in_every_process():
         for _ in range(2)
     }
     assert len(seen) == 1
+
+
+def test_a_split_is_extended_by_its_own_settings():
+    visits = [visit(f"sub-{n}") for n in range(30)]
+    split = make_split(visits[:20], seed=5, folds=4)
+    extended = extend_split(split, visits)
+    assert extended == make_split(visits, seed=5, folds=4, existing=split)
+    assert Counter(extended.assignments.values()).most_common()[0][1] == 8
 
 
 def test_seeds_draw_different_people():
