@@ -154,8 +154,7 @@ def extend_split(split: Split, visits: Iterable[Visit]) -> Split:
     for stratum in sorted(new):
         counts = Counter(part for subject, part in assignments.items() if strata[subject] == stratum)
         subjects = _shuffled(new[stratum], split.seed)
-        for subject, part in zip(subjects, _deal(len(subjects), split.shares, counts, totals), strict=True):
-            assignments[subject] = part
+        assignments |= zip(subjects, _deal(len(subjects), split.shares, counts, totals), strict=True)
     extended = replace(split, assignments=dict(sorted(assignments.items())), strata=dict(sorted(strata.items())))
     _refuse_empty(extended)
     return extended
