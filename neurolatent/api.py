@@ -37,12 +37,9 @@ class Cohort:
     def open(cls, root: str | Path) -> Self:
         """Open what `neurolatent cohort build` made."""
         workspace = Workspace(Path(root))
-        return cls(
-            workspace,
-            read_visits(workspace.visits_tsv),
-            read_sidecar(workspace.visits_json),
-            read_split(workspace.split_json),
-        )
+        visits = read_visits(workspace.visits_tsv)
+        split = read_split(workspace.split_json, visits=visits)
+        return cls(workspace, visits, read_sidecar(workspace.visits_json), split)
 
     def frame(self) -> pd.DataFrame:
         """Return one row per scan; the paths of images stay out."""

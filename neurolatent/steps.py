@@ -16,7 +16,7 @@ from neurolatent.analysis.finding import Estimate, Finding, read_finding
 from neurolatent.cohort.build import BuildResult, build_cohort
 from neurolatent.cohort.descriptor import cohort_names, load_descriptor
 from neurolatent.cohort.sidecar import read_sidecar
-from neurolatent.cohort.splits import Split, make_split, read_split, write_split
+from neurolatent.cohort.splits import extend_split, make_split, read_split, write_split
 from neurolatent.cohort.visits import read_visits
 from neurolatent.console import Report
 from neurolatent.device import DeviceName, pick_device, usable_cores
@@ -85,7 +85,7 @@ def build(
             raise SettingsError(msg)
         result = build_cohort(name, source, workspace)
         if result.visits:
-            _freeze_split(workspace, folds=folds, seed=seed)
+            _split_once(workspace, folds=folds, seed=seed)
     return Outcome(_describe_build(result, workspace), failed=result.failed)
 
 
@@ -95,9 +95,13 @@ def split(
     """Freeze who trains and who tests; return one line that says so."""
     workspace = Workspace(root)
     with workspace.lock():
-        if replace:
-            workspace.split_json.unlink(missing_ok=True)
-        return _describe_split(_freeze_split(workspace, folds=folds, fractions=fractions, seed=seed))
+        visits = read_visits(workspace.visits_tsv)
+        existing = None if replace or not workspace.split_json.is_file() else read_split(workspace.split_json)
+        split = make_split(visits, seed=seed, folds=folds, fractions=fractions, existing=existing)
+        write_split(workspace.split_json, split)
+    counts = Counter(split.assignments.values())
+    shares = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
+    return f"Split by subject ({split.kind}): {shares}; hash {split.hash[:12]}"
 
 
 def preprocess(
@@ -281,30 +285,23 @@ def _make_phantom(
     return source
 
 
-def _freeze_split(
-    workspace: Workspace, *, folds: int | None, seed: int, fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
-) -> Split:
-    """Assign those not assigned yet; a split of another kind is refused, since findings may rest on it."""
-    existing = read_split(workspace.split_json) if workspace.split_json.is_file() else None
+def _split_once(workspace: Workspace, *, folds: int | None, seed: int) -> None:
+    """Freeze a split, or add newcomers to the one that is there."""
     visits = read_visits(workspace.visits_tsv)
-    split = make_split(visits, seed=seed, folds=folds, fractions=fractions, existing=existing)
+    if workspace.split_json.is_file():
+        split = extend_split(read_split(workspace.split_json), visits)
+    else:
+        split = make_split(visits, seed=seed, folds=folds)
     write_split(workspace.split_json, split)
-    return split
 
 
 def _training_rows(workspace: Workspace, preset: Preset) -> tuple[VolumeCache, list[int], list[int]]:
     """Return the cache and its rows of training and validation people."""
     cache = open_cache(workspace.cache(preset.spacing_mm))
-    split = read_split(workspace.split_json)
+    split = read_split(workspace.split_json, visits=read_visits(workspace.visits_tsv))
     return cache, cache.rows_of(split.training_subjects()), cache.rows_of(split.validation_subjects())
 
 
-def _describe_split(split: Split) -> str:
-    counts = Counter(split.assignments.values())
-    shares = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
-    return f"Split by subject ({split.kind}): {shares}; hash {split.hash[:12]}"
-
-
 def _describe_build(result: BuildResult, workspace: Workspace) -> list[str]:
-    notes = [f"{row.severity}: {row.where}: {row.reason}" for row in result.exclusions]
+    notes = [f"{row.severity}: {row}" for row in result.exclusions]
     return [*notes, f"{workspace.visits_tsv}: {result.summary}"]
