@@ -30,9 +30,7 @@ class CachedVolumes(Dataset[CachedScan]):
         count = len(cache.keys)
         outside = [row for row in rows if not 0 <= row < count]
         if outside:
-            msg = (
-                f"Volume cache: expected rows from 0 to {count - 1}, got {outside[:5]}. Use `cache.rows_of`."
-            )
+            msg = f"Volume cache: expected rows from 0 to {count - 1}, got {outside[:5]}. Use `cache.rows_of`."
             raise SettingsError(msg)
         self._cache = cache
         self._rows = tuple(rows)

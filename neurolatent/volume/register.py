@@ -1,0 +1,147 @@
+"""One affine from the template to a head; a person's later scans rigidly to the first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from math import log
+
+import numpy as np
+import torch
+
+from neurolatent.errors import ScanError
+from neurolatent.shapes import Affine
+from neurolatent.volume.head import WORKING_MM, Head
+from neurolatent.volume.sampling import as_grid, as_map, blur, voxel_centres_mm
+from neurolatent.volume.search import (
+    TYPICAL_SCALE,
+    Level,
+    Parameters,
+    PerStart,
+    Wanted,
+    as_affine,
+    climb,
+    log_determinants,
+    stack,
+    start,
+)
+from neurolatent.volume.target import TARGET_MM, registration_target, template_distance_mm
+
+# MNI is larger than a real head: a start at scale 1 can lock the template onto the whole head.
+START_SCALES = (0.78, 0.88)
+PITCHES_RAD, UP_MM, FORWARD_MM = (-0.3, 0.0, 0.3), (-15.0, 0.0, 15.0), (-12.0, 12.0)
+FAR_PITCHES_RAD, FAR_UP_MM = (-1.1, -0.55, 0.0, 0.55, 1.1), (-40.0, -15.0, 15.0, 40.0)
+MARGIN_MM, LOWEST_Z_MM = 10.0, -70.0
+COARSE = Level(spacing_mm=8.0, smoothing_mm=3.0, iterations=60, step_mm=2.0)
+FINE = Level(spacing_mm=4.0, smoothing_mm=1.5, iterations=40, step_mm=0.7)
+FINEST = Level(spacing_mm=2.0, smoothing_mm=1.0, iterations=30, step_mm=0.2)
+KEPT = 3
+# Good heads correlate by 0.77 to 0.88, every head with a bad mask by 0.69 or less; their determinant is 0.49 to 0.75.
+RETRY_BELOW_CORRELATION, REFUSE_BELOW_CORRELATION = 0.72, 0.70
+REFUSE_RIGID_BELOW_CORRELATION = 0.70
+DETERMINANT_LIMITS = (0.25, 0.95)
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """Where one image lies in a head, world to world in millimetres, and how well it fits."""
+
+    matrix: Affine
+    correlation: float
+
+    @property
+    def determinant(self) -> float:
+        """Volume in the head over volume in the other image."""
+        return float(np.linalg.det(self.matrix[:3, :3]))
+
+
+def fit_affine(head: Head, name: str) -> Fit:
+    """Lay the template onto a head; search further where the first result is implausible, refuse where both are."""
+    fit = _search(head, _starts(PITCHES_RAD, UP_MM))
+    if fit.correlation < RETRY_BELOW_CORRELATION or not _possible(fit):
+        wider = _search(head, _starts(FAR_PITCHES_RAD, FAR_UP_MM))
+        fit = max(fit, wider, key=lambda candidate: (_possible(candidate), candidate.correlation))
+    low, high = DETERMINANT_LIMITS
+    if not _possible(fit):
+        expected = f"expected a head of {low:g} to {high:g} times the template's volume"
+        msg = f"{name}: {expected}, got {fit.determinant:.2f}. Check orientation, voxel size and field of view."
+        raise ScanError(msg)
+    if fit.correlation < REFUSE_BELOW_CORRELATION:
+        expected = f"expected a correlation with the template of at least {REFUSE_BELOW_CORRELATION:.2f}"
+        msg = f"{name}: {expected}, got {fit.correlation:.2f}. Check that it is a T1w head and its header's orientation."
+        raise ScanError(msg)
+    return fit
+
+
+def fit_rigid(reference: Head, template_in_reference: Fit, head: Head, name: str) -> Fit:
+    """Lay the brain of a person's first scan onto a later one; the matrix leads from the first to the later.
+
+    Only what lies inside the template's surface counts: face, neck and scalp move between visits.
+    """
+    volume_at = {level: _reference_points(reference, template_in_reference, level) for level in (COARSE, FINE, FINEST)}
+    ends = stack(
+        start(pitch_rad=pitch, forward_mm=0.0, up_mm=up, scale=1.0) for pitch, up in product(PITCHES_RAD, UP_MM)
+    )
+    correlations = ends.new_zeros(len(ends))
+    for level, kept in ((COARSE, KEPT), (FINE, 1), (FINEST, 1)):
+        ends, correlations = climb(head, volume_at[level], ends, level, rigid=True)
+        best = correlations.topk(kept)
+        ends, correlations = ends[best.indices], best.values
+    fit = Fit(as_affine(ends[0], volume_at[FINEST], head), float(correlations[0]))
+    if fit.correlation < REFUSE_RIGID_BELOW_CORRELATION:
+        expected = f"expected a correlation with the first scan of at least {REFUSE_RIGID_BELOW_CORRELATION:.2f}"
+        msg = f"{name}: {expected}, got {fit.correlation:.2f}. Check that both scans show the same person's head."
+        raise ScanError(msg)
+    return fit
+
+
+def _possible(fit: Fit) -> bool:
+    low, high = DETERMINANT_LIMITS
+    return low <= fit.determinant <= high
+
+
+def _starts(pitches_rad: Sequence[float], up_mm: Sequence[float]) -> Parameters:
+    return stack(
+        start(pitch_rad=pitch, forward_mm=forward, up_mm=up, scale=scale)
+        for pitch, up, forward, scale in product(pitches_rad, up_mm, FORWARD_MM, START_SCALES)
+    )
+
+
+def _search(head: Head, starts: Parameters) -> Fit:
+    coarse, correlations = climb(head, _template_points(COARSE), starts, COARSE)
+    kept = coarse[_scores(coarse, correlations).topk(KEPT).indices]
+    fine, correlations = climb(head, _template_points(FINE), kept, FINE)
+    best = int(_scores(fine, correlations).argmax())
+    return Fit(as_affine(fine[best], _template_points(FINE), head), float(correlations[best]))
+
+
+def _scores(parameters: Parameters, correlations: PerStart) -> PerStart:
+    """Rank the ends: a template grown to the whole head can correlate better than the brain does."""
+    low, high = (log(limit) for limit in DETERMINANT_LIMITS)
+    grown = log_determinants(parameters)
+    return correlations - ((grown < low) | (grown > high)).float()
+
+
+@cache
+def _template_points(level: Level) -> Wanted:
+    """Return the template's intensities on a regular grid, with a rim outside the brain."""
+    target = registration_target()
+    stride = round(level.spacing_mm / TARGET_MM)
+    near = target.distance_mm[::stride, ::stride, ::stride] < MARGIN_MM
+    points_mm = np.argwhere(near) * stride * TARGET_MM + target.world_from_voxel[:3, 3]
+    above = torch.from_numpy(points_mm[:, 2] > LOWEST_Z_MM)
+    # The template is smoothed as the head is, and more for being larger.
+    smoothed = blur(as_grid(target.t1), level.smoothing_mm / TYPICAL_SCALE / TARGET_MM)
+    values = smoothed[0, 0, ::stride, ::stride, ::stride][torch.from_numpy(near)]
+    centre_mm = np.argwhere(target.inside).mean(axis=0) * TARGET_MM + target.world_from_voxel[:3, 3]
+    return Wanted(torch.from_numpy(points_mm).float()[above], values[above], torch.from_numpy(centre_mm).float())
+
+
+def _reference_points(reference: Head, fit: Fit, level: Level) -> Wanted:
+    """Return the first scan's intensities at its working voxels inside the template's surface."""
+    stride = round(level.spacing_mm / WORKING_MM)
+    world_mm = voxel_centres_mm(reference.voxels.shape, reference.world_from_voxel)[::stride, ::stride, ::stride]
+    matrix, offset = as_map(np.linalg.inv(fit.matrix))
+    inside = template_distance_mm(world_mm @ matrix.T + offset) < 0
+    smoothed = blur(as_grid(reference.voxels), level.smoothing_mm / WORKING_MM)[0, 0, ::stride, ::stride, ::stride]
+    return Wanted(world_mm[inside], smoothed[inside], world_mm[inside].mean(dim=0))

@@ -1,0 +1,147 @@
+"""Find where one image lies in another: many starts at once, normalised correlation, Adam."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import log
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from neurolatent.shapes import Affine
+from neurolatent.volume.head import WORKING_MM, Head
+from neurolatent.volume.sampling import Grid3D, as_grid, as_map, blur, read_at
+
+RADIUS_MM = 70.0
+"""A unit of rotation, scale or shear moves the brain's surface by a millimetre, as a unit of translation does."""
+TYPICAL_SCALE = 0.85
+ROTATION_WEIGHT, SIZE_WEIGHT, ANISOTROPY_WEIGHT, SHEAR_WEIGHT = 0.01, 0.5, 0.5, 1.0
+ROTATION, TRANSLATION, LOG_SCALE, SHEAR = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 12)
+
+Parameters = Float[Tensor, "start 12"]
+PerStart = Float[Tensor, " start"]
+
+
+@dataclass(frozen=True)
+class Level:
+    """One stage of a search: from coarse to fine."""
+
+    spacing_mm: float
+    smoothing_mm: float
+    iterations: int
+    step_mm: float
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """What is sought in the head: intensities at points, and the point about which they turn."""
+
+    points_mm: Float[Tensor, "point 3"]
+    values: Float[Tensor, " point"]
+    centre_mm: Float[Tensor, "3"]
+
+
+def start(*, pitch_rad: float, forward_mm: float, up_mm: float, scale: float) -> Float[Tensor, "12"]:
+    """Return the parameters of one start."""
+    row = torch.zeros(12)
+    row[0], row[4], row[5] = pitch_rad * RADIUS_MM, forward_mm, up_mm
+    row[LOG_SCALE] = log(scale) * RADIUS_MM
+    return row
+
+
+def climb(
+    head: Head, wanted: Wanted, starts: Parameters, level: Level, *, rigid: bool = False
+) -> tuple[Parameters, PerStart]:
+    """Maximise the correlation from every start; return where each ends and its correlation there."""
+    volume = blur(as_grid(head.voxels), level.smoothing_mm / WORKING_MM)
+    to_voxel, voxel_offset = as_map(np.linalg.inv(head.world_from_voxel))
+
+    def correlation(parameters: Parameters) -> PerStart:
+        matrix, offset = transforms(parameters, wanted, head)
+        voxels = wanted.points_mm @ (to_voxel @ matrix).mT + (offset @ to_voxel.T + voxel_offset)[:, None]
+        return _correlate(read_at(volume, voxels)[0], wanted.values, seen=_within(voxels.detach(), volume))
+
+    parameters = starts.clone().requires_grad_()
+    optimiser = torch.optim.Adam([parameters], lr=level.step_mm)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, level.iterations, eta_min=level.step_mm / 20)
+    for _ in range(level.iterations):
+        optimiser.zero_grad()
+        loss = -correlation(parameters) if rigid else _penalty(parameters) - correlation(parameters)
+        loss.sum().backward()
+        if rigid and parameters.grad is not None:
+            parameters.grad[:, LOG_SCALE.start :] = 0
+        optimiser.step()
+        schedule.step()
+    with torch.no_grad():
+        return parameters.detach(), correlation(parameters)
+
+
+def as_affine(parameters: Float[Tensor, "12"], wanted: Wanted, head: Head) -> Affine:
+    """Return the affine from the wanted image's millimetres to the head's."""
+    matrix, offset = transforms(parameters[None], wanted, head)
+    affine = np.eye(4)
+    affine[:3, :3], affine[:3, 3] = matrix[0].double().numpy(), offset[0].double().numpy()
+    return affine
+
+
+def log_determinants(parameters: Parameters) -> PerStart:
+    """Return the logarithm of the change in volume."""
+    return parameters[:, LOG_SCALE].sum(dim=1) / RADIUS_MM
+
+
+def transforms(
+    parameters: Parameters, wanted: Wanted, head: Head
+) -> tuple[Float[Tensor, "start 3 3"], Float[Tensor, "start 3"]]:
+    """Return matrix and offset: stretched, sheared and turned about the centre, which is put on the head's."""
+    angles, log_scales, shears = (parameters[:, part] / RADIUS_MM for part in (ROTATION, LOG_SCALE, SHEAR))
+    matrix = _rotations(angles) @ _sheared(shears) @ torch.diag_embed(log_scales.exp())
+    centre_mm = torch.from_numpy(head.centre_mm).float() + parameters[:, TRANSLATION]
+    return matrix, centre_mm - matrix @ wanted.centre_mm
+
+
+def stack(starts: Iterable[Float[Tensor, "12"]]) -> Parameters:
+    """Return starts as one batch."""
+    return torch.stack(list(starts))
+
+
+def _sheared(shears: Float[Tensor, "start 3"]) -> Float[Tensor, "start 3 3"]:
+    upper = torch.eye(3).repeat(len(shears), 1, 1)
+    rows, columns = torch.triu_indices(3, 3, offset=1)
+    upper[:, rows, columns] = shears
+    return upper
+
+
+def _rotations(angles_rad: Float[Tensor, "start 3"]) -> Float[Tensor, "start 3 3"]:
+    """Return the rotations whose axis times angle is given."""
+    x, y, z = angles_rad.unbind(dim=1)
+    zero = torch.zeros_like(x)
+    skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], dim=1).reshape(-1, 3, 3)
+    return torch.linalg.matrix_exp(skew)
+
+
+def _within(voxels: Float[Tensor, "start point 3"], volume: Grid3D) -> Bool[Tensor, "start point"]:
+    """Tell which points lie in the field of view: what a scan does not show is no evidence."""
+    last = torch.tensor(volume.shape[2:], dtype=torch.float32) - 1
+    return ((voxels >= 0) & (voxels <= last)).all(dim=-1)
+
+
+def _correlate(
+    found: Float[Tensor, "start point"], wanted: Float[Tensor, " point"], *, seen: Bool[Tensor, "start point"]
+) -> PerStart:
+    """Return each row's normalised cross-correlation with the wanted values over the points that are seen."""
+    share = seen / seen.sum(dim=1, keepdim=True).clamp_min(1)
+    found = (found - (found * share).sum(dim=1, keepdim=True)) * seen
+    sought = (wanted - share @ wanted[:, None]) * seen
+    return (found * sought).sum(dim=1) / (found.norm(dim=1) * sought.norm(dim=1) + 1e-6)
+
+
+def _penalty(parameters: Parameters) -> PerStart:
+    angles, log_scales, shears = (parameters[:, part] / RADIUS_MM for part in (ROTATION, LOG_SCALE, SHEAR))
+    size = log_scales.mean(dim=1, keepdim=True)
+    return (
+        ROTATION_WEIGHT * angles.square().sum(dim=1)
+        + SIZE_WEIGHT * (size[:, 0] - log(TYPICAL_SCALE)).square()
+        + ANISOTROPY_WEIGHT * (log_scales - size).square().sum(dim=1)
+        + SHEAR_WEIGHT * shears.square().sum(dim=1)
+    )
