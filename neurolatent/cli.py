@@ -31,6 +31,8 @@ class Build:
     """The workspace; out/NAME where not given."""
     folds: int | None = None
     """Split into this many folds, instead of train, validation and test."""
+    fractions: tuple[float, float, float] = steps.FRACTIONS
+    """Of people: train, validation, test."""
     seed: int = 1
     """Of the split, and of the phantom's people."""
     json: bool = False
@@ -45,6 +47,7 @@ class Build:
                 self.source,
                 out=self.out,
                 folds=self.folds,
+                fractions=self.fractions,
                 seed=self.seed,
                 phantom=self.phantom,
                 progress=progress,
@@ -75,7 +78,7 @@ class Split:
     """Folder made by `cohort build`."""
     folds: int | None = None
     """Number of folds; without it: train, validation and test."""
-    fractions: tuple[float, float, float] = (0.7, 0.1, 0.2)
+    fractions: tuple[float, float, float] = steps.FRACTIONS
     """Of people: train, validation, test."""
     seed: int = 1
     """Of the draw."""

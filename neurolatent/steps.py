@@ -29,6 +29,8 @@ from neurolatent.workspace import Workspace
 if TYPE_CHECKING:
     from neurolatent.analysis.study import Study
 
+FRACTIONS = (0.7, 0.1, 0.2)
+"""Of people: train, validation, test."""
 SHIPPED_RUN = "demo"
 SHIPPED_WEIGHTS = Path(__file__).parent / "_weights" / SHIPPED_RUN
 
@@ -70,6 +72,7 @@ def build(
     *,
     out: Path | None = None,
     folds: int | None = None,
+    fractions: tuple[float, float, float] = FRACTIONS,
     seed: int = 1,
     phantom: PhantomSettings | None = None,
     jobs: int | None = None,
@@ -85,7 +88,7 @@ def build(
             raise SettingsError(msg)
         result = build_cohort(name, source, workspace)
         if result.visits:
-            _split_once(workspace, folds=folds, seed=seed)
+            _split_once(workspace, folds=folds, fractions=fractions, seed=seed)
     return Outcome(_describe_build(result, workspace), failed=result.failed)
 
 
@@ -285,13 +288,13 @@ def _make_phantom(
     return source
 
 
-def _split_once(workspace: Workspace, *, folds: int | None, seed: int) -> None:
+def _split_once(workspace: Workspace, *, folds: int | None, fractions: tuple[float, float, float], seed: int) -> None:
     """Freeze a split, or add newcomers to the one that is there."""
     visits = read_visits(workspace.visits_tsv)
     if workspace.split_json.is_file():
         split = extend_split(read_split(workspace.split_json), visits)
     else:
-        split = make_split(visits, seed=seed, folds=folds)
+        split = make_split(visits, seed=seed, folds=folds, fractions=fractions)
     write_split(workspace.split_json, split)
 
 
