@@ -14,7 +14,7 @@ from neurolatent.model.noise import gather_signal, shift_noise
 from neurolatent.model.presets import Preset
 from neurolatent.model.sampler import PredictNoise, decode_from_noise, encode_to_noise
 from neurolatent.model.semantic import SemanticEncoder
-from neurolatent.model.vae import VAE
+from neurolatent.model.vae import VAE, Compressed
 from neurolatent.shapes import Code, Latent, Timestep, Volume
 
 
@@ -72,14 +72,14 @@ class LatentDiffusionAutoencoder(nn.Module):
         return self.scaling.scale.device
 
     @torch.no_grad()
-    def compress(self, volume: Volume) -> Latent:
+    def compress(self, volume: Volume) -> Compressed:
         """Return z_0: the VAE's posterior mean, centred and scaled."""
         with self._arithmetic():
             mean = self.vae.encode(volume).mean
         return self.scaling(mean)
 
     @torch.no_grad()
-    def decompress(self, latent: Latent) -> Volume:
+    def decompress(self, latent: Compressed) -> Volume:
         """Return the scan of a latent, limited to [0, 1]."""
         with self._arithmetic():
             return self.vae.decode(self.scaling.invert(latent)).clamp(0, 1)

@@ -9,8 +9,9 @@ from torch.nn import functional
 
 from neurolatent.shapes import Timestep
 
-Feature = Float[Tensor, "batch channel i j k"]
-Embedding = Float[Tensor, "batch feature"]
+Feature = Float[Tensor, "batch _ _ _ _"]
+"""Channels and extents change from layer to layer, so that one signature cannot name them."""
+Embedding = Float[Tensor, "batch _"]
 GROUP_CHANNELS = 8
 """Channels that share one mean and variance in group normalisation."""
 

@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from neurolatent.model.blocks import (
     ResidualBlock,
@@ -13,6 +14,9 @@ from neurolatent.model.blocks import (
     space_to_depth,
 )
 from neurolatent.shapes import Latent, Volume
+
+Compressed = Float[Tensor, "batch channel coarse_i coarse_j coarse_k"]
+"""A latent in one signature with a volume, whose extents are others."""
 
 CUBE = 8
 """Voxels that the stem folds into channels."""
@@ -54,7 +58,7 @@ class VAE(nn.Module):
         mean, log_variance = self.encoder(space_to_depth(volume)).float().chunk(2, dim=1)
         return Posterior(mean, log_variance.clamp(*LOG_VARIANCE_LIMITS))
 
-    def decode(self, latent: Latent) -> Volume:
+    def decode(self, latent: Compressed) -> Volume:
         """Return intensities, not yet limited to [0, 1]."""
         return depth_to_space(self.top(depth_to_space(self.bottom(latent)))).float()
 

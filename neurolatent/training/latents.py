@@ -17,6 +17,9 @@ BATCH_SCANS = 16
 LEAST_SHARE_OF_SD = 0.1
 """A latent voxel belongs to the support where people differ by at least this share of what they differ by at most."""
 
+SMALLEST_SPREAD = 1e-6
+"""So that a single scan, from which nothing differs, does not divide by nought."""
+
 
 def cache_latents(
     model: LatentDiffusionAutoencoder, scans: Scans, path: Path, *, device: torch.device, progress: Progress | None
@@ -37,16 +40,20 @@ def cache_latents(
 
 
 def fit_scaling(model: LatentDiffusionAutoencoder, latents: np.ndarray) -> None:
-    """Set centre, support and scale: inside the support the scaled training latents have a standard deviation of 1."""
-    values = torch.from_numpy(np.asarray(latents, dtype=np.float32)).flatten(0, 1)
+    """Set centre, support and scale: inside the support the scaled training latents have a standard deviation of 1.
+
+    The scans as they are decide it (variant 0): what they are moved by must not hide how people differ.
+    """
+    values = torch.from_numpy(np.asarray(latents[:, 0], dtype=np.float32))
     mean = values.mean(0)
-    sd = (values - mean).square().mean(0).sqrt()
-    support = (sd.amax(0, keepdim=True) >= LEAST_SHARE_OF_SD * sd.max()).float()
-    spread = (((values - mean) * support).square().mean(0).sum() / (support.sum() * len(mean))).sqrt()
+    variance = (values - mean).square().mean(0)
+    highest = variance.amax(0, keepdim=True)
+    support = (highest.sqrt() >= LEAST_SHARE_OF_SD * highest.max().sqrt()).float()
+    spread = ((variance * support).sum() / (support.sum() * len(mean))).sqrt()
     scaling = model.scaling
     scaling.mean.copy_(mean)
     scaling.support.copy_(support)
-    scaling.scale.copy_(1 / spread)
+    scaling.scale.copy_(1 / spread.clamp_min(SMALLEST_SPREAD))
 
 
 @torch.no_grad()

@@ -116,6 +116,8 @@ def train(  # noqa: PLR0913 - one call states the whole training
     options = (max_minutes, initial, progress, checkpoint_seconds)
     run = Run(cache, folder, preset, tuple(training_rows), tuple(validation_rows), cohort, seed, device, *options)
     _refuse_unfit(run)
+    for leftover in [*run.folder.glob(".partial-*"), *run.work.glob(".partial-*")]:
+        leftover.unlink()  # of a process that was killed while it wrote
     steps = _planned_steps(run)
     model = _initial_model(run)
     records: dict[str, StageRecord] = {}
