@@ -24,7 +24,7 @@ def decimals_of(half_widths: Iterable[float]) -> int:
     return min(MAX_DECIMALS, max(0, 1 - floor(log10(median(halves)))))
 
 
-def number(value: float, decimals: int) -> str:
+def number(value: float | int, decimals: int) -> str:
     """Write a number with a true minus sign; what is not finite is a dash, and −0.00 is 0.00."""
     if not isfinite(value):
         return DASH
@@ -41,7 +41,7 @@ def short(value: float | int | str) -> str:
     if not isfinite(value):
         return DASH
     if float(value).is_integer():
-        return number(float(value), 0)
+        return number(value, 0)
     digits = max(0, min(6, 3 - floor(log10(abs(value)))))
     return number(value, digits)
 

@@ -1,53 +1,92 @@
-"""How scans came to standard space: quality measures, and the pictures that preprocessing left."""
+"""How scans came to standard space: what failed, quality measures, and the pictures that preprocessing left."""
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from neurolatent.cohort.visits import MISSING
 from neurolatent.errors import SettingsError
 from neurolatent.report import numbers
-from neurolatent.report.columns import read_columns
-from neurolatent.report.records import Cell, Figure, Head, PreprocessingPart, Row, Table
+from neurolatent.report.columns import Columns, read_columns
+from neurolatent.report.privacy import scrub
+from neurolatent.report.records import Cell, Exclusion, Figure, Head, PreprocessingPart, Row, Table
 from neurolatent.report.verdict import capital
 from neurolatent.shapes import Values
 from neurolatent.workspace import ScanKey, Workspace
 
 MAX_PICTURES = 12
-MAX_WIDTH_PIXELS = 1100
+LEAST_WIDTH_PIXELS, MOST_WIDTH_PIXELS = 720, 1100
+"""Small pictures are enlarged smoothly: a PDF viewer would show their pixels."""
+LABELS = {
+    "mask_volume_ml": "Intracranial mask (mL)",
+    "template_overlap": "Overlap with the template's mask (Dice)",
+    "coverage": "Share of the template's brain in the field of view",
+    "affine_correlation": "Correlation after the affine, template with first scan",
+    "rigid_correlation": "Correlation after the rigid, first scan with this one",
+    "template_scale": "Volume scale of the affine",
+    "signal_to_noise": "Signal to noise in white matter",
+    "contrast_to_noise": "Contrast of white to grey matter, over noise",
+}
 
 
-def preprocessing_part(workspace: Workspace, other: Workspace | None) -> PreprocessingPart:
+def preprocessing_part(
+    workspace: Workspace, other: Workspace | None, source_roots: tuple[str, ...]
+) -> PreprocessingPart:
     """Describe preprocessing from the workspace's files, and from a second one that started from raw scans."""
-    places = [place for place in (other, workspace) if place is not None]
-    paths = [path for place in places for path in sorted((place.derivatives / "qc").glob("*.png"))]
-    shown = paths[:MAX_PICTURES]
-    note = "" if len(paths) == len(shown) else f"The first {len(shown)} of {len(paths)} pictures are shown."
-    if not paths:
-        note = "Preprocessing left no pictures: the scans came in standard space already."
-    quality = next((table for place in places if (table := _quality(place.quality_tsv)) is not None), None)
-    return PreprocessingPart(quality, tuple(_picture(path) for path in shown), note)
+    places = {"Quality of the raw scans": other, "Quality of the cohort's scans": workspace}
+    present = {caption: place for caption, place in places.items() if place is not None}
+    paths = [path for place in present.values() for path in sorted((place.derivatives / "qc").glob("*.png"))]
+    tables = {
+        caption: read_columns(place.quality_tsv, expected=ScanKey._fields)
+        for caption, place in present.items()
+        if place.quality_tsv.is_file()
+    }
+    quality = [_quality(rows, caption) for caption, rows in tables.items()]
+    return PreprocessingPart(
+        quality=tuple(table for table in quality if table is not None),
+        failures=_failures(tables.values(), source_roots),
+        pictures=tuple(_picture(path) for path in paths[:MAX_PICTURES]),
+        note=_note(len(paths)),
+    )
 
 
-def _quality(path: Path) -> Table | None:
-    if not path.is_file():
-        return None
-    rows = read_columns(path, expected=ScanKey._fields)
-    measures = [name for name in rows.texts if name not in ScanKey._fields and rows.is_numeric(name)]
+def _note(pictures: int) -> str:
+    if pictures == 0:
+        return "There are no pictures: preprocessing draws them of raw scans, not of scans that come in standard space."
+    return f"The first {MAX_PICTURES} of {pictures} pictures are shown." if pictures > MAX_PICTURES else ""
+
+
+def _failures(tables: Iterable[Columns], source_roots: tuple[str, ...]) -> tuple[Exclusion, ...]:
+    """Group the scans that failed by their reason."""
+    grouped: dict[str, list[str]] = {}
+    for rows in tables:
+        if {"status", "reason"} <= rows.texts.keys():
+            keys = zip(*(rows.texts[name] for name in ScanKey._fields), strict=True)
+            for key, status, reason in zip(keys, rows.texts["status"], rows.texts["reason"], strict=True):
+                if status == "failed":
+                    grouped.setdefault(capital(scrub(reason, source_roots)), []).append("/".join(key))
+    return tuple(Exclusion(reason, "failed", tuple(where)) for reason, where in grouped.items())
+
+
+def _quality(rows: Columns, caption: str) -> Table | None:
     heads = (Head("Measure"), Head("Median"), Head("Least"), Head("Greatest"), Head("Scans"))
+    measures = [name for name in rows.texts if name not in ScanKey._fields and rows.is_numeric(name)]
     lines = tuple(_measure(name, rows.numbers(name)) for name in measures)
-    return Table("Quality of the preprocessed scans", heads, lines) if lines else None
+    return Table(caption, heads, lines) if lines else None
 
 
 def _measure(name: str, values: Values) -> Row:
     known = values[np.isfinite(values)]
     shown = [numbers.short(float(value)) for value in (np.median(known), known.min(), known.max())]
-    return Row(capital(name.replace("_", " ")), "", (*map(Cell, shown), Cell(str(len(known)))))
+    label = LABELS.get(name, capital(name.replace("_", " ")))
+    return Row(label, "", (*map(Cell, shown), Cell(str(len(known)))))
 
 
 def _picture(path: Path) -> Figure:
-    """Re-encode a picture: smaller, and without any text that the file may carry."""
+    """Re-encode a picture: at a fitting size, and without any text that the file may carry."""
     try:
         with Image.open(path) as image:
             image.load()
@@ -55,15 +94,16 @@ def _picture(path: Path) -> Figure:
     except (UnidentifiedImageError, OSError) as error:
         msg = f"{path}: expected a PNG picture, got a damaged file. Run `neurolatent preprocess` again."
         raise SettingsError(msg) from error
-    plain.thumbnail((MAX_WIDTH_PIXELS, MAX_WIDTH_PIXELS))
+    width = min(max(plain.width, LEAST_WIDTH_PIXELS), MOST_WIDTH_PIXELS)
+    fitted = plain.resize((width, round(plain.height * width / plain.width)), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
-    plain.quantize(256).save(buffer, format="PNG", optimize=True)
-    scan = path.stem
+    fitted.quantize(256).save(buffer, format="PNG", optimize=True)
+    scan = ", ".join(part for part in path.stem.split("_") if part != MISSING)
     return Figure(
-        name=f"preprocessing-{scan}",
+        name=f"preprocessing-{path.stem}",
         title=scan,
-        caption=f"{scan}: in standard space.",
-        alt=f"Slices of the scan {scan} in standard space, as preprocessing left it.",
+        caption="The raw scan in standard space, with the outline of its intracranial mask.",
+        alt=f"Sagittal, coronal and axial slices of {scan} in standard space, the mask outlined.",
         media_type="image/png",
         content=buffer.getvalue(),
     )

@@ -107,7 +107,8 @@ class CohortPart:
 class PreprocessingPart:
     """How the scans came to standard space, in numbers and pictures."""
 
-    quality: Table | None
+    quality: tuple[Table, ...]
+    failures: tuple[Exclusion, ...]
     pictures: tuple[Figure, ...]
     note: str
 

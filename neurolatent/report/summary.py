@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from neurolatent.cohort.sidecar import read_sidecar
 from neurolatent.report import numbers
 from neurolatent.report.analyses import certificate, section
 from neurolatent.report.cohort import cohort_part, people_of
@@ -31,6 +32,8 @@ def summarise(workspace: Workspace | Path, *, run: str, preprocessing: Path | No
     sections = tuple(section(inputs, finding) for finding in inputs.findings.values())
     verdicts = _verdicts(sections, run)
     cohort = cohort_part(inputs)
+    other = Workspace(preprocessing) if preprocessing else None
+    other_roots = (str(read_sidecar(other.visits_json).source_root),) if other else ()
     return Summary(
         title=f"Latent diffusion autoencoder report: {cohort.title}",
         subtitle=_subtitle(inputs),
@@ -40,7 +43,7 @@ def summarise(workspace: Workspace | Path, *, run: str, preprocessing: Path | No
         verdicts=verdicts,
         certificate=_certificates(inputs),
         cohort=cohort,
-        preprocessing=preprocessing_part(place, Workspace(preprocessing) if preprocessing else None),
+        preprocessing=preprocessing_part(place, other, inputs.source_roots + other_roots),
         training=training_part(inputs),
         sections=sections,
         methods=methods(inputs),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from neurolatent.analysis.finding import Estimate, Finding
+from neurolatent.analysis.finding import Estimate, Finding, Role
 from neurolatent.report import numbers
 from neurolatent.report.records import Reading, Tone, Verdict
 
@@ -42,22 +42,27 @@ def direction(finding: Finding, row: Estimate) -> bool | None:
 
 
 def reading_of(finding: Finding, row: Estimate) -> Reading | None:
-    """Return what a difference row says, or nothing where no direction is the good one."""
+    """Return what a difference row says; nothing where no direction is the good one, or a ceiling is subtracted."""
     better = direction(finding, row)
-    return None if row.role != "difference" or better is None else read_difference(row, higher_is_better=better)
+    if row.role != "difference" or better is None or rival_of(row) in _named(finding, "ceiling"):
+        return None
+    return read_difference(row, higher_is_better=better)
 
 
 def comparisons(finding: Finding) -> list[Comparison]:
     """Return the differences between a model and a baseline; those from a ceiling are no contest."""
-    models = {row.model for row in finding.estimates if row.role == "model"}
-    baselines = {row.model for row in finding.estimates if row.role == "baseline"}
+    models, baselines = _named(finding, "model"), _named(finding, "baseline")
     found: list[Comparison] = []
     for row in finding.estimates:
-        model, _, other = row.model.partition(BETWEEN)
-        reading = reading_of(finding, row)
-        if reading is not None and model in models and (row.versus or other) in baselines:
-            found.append(Comparison(model, row.versus or other, row, reading))
+        model, rival, reading = row.model.partition(BETWEEN)[0], rival_of(row), reading_of(finding, row)
+        if reading is not None and model in models and rival in baselines:
+            found.append(Comparison(model, rival, row, reading))
     return found
+
+
+def rival_of(row: Estimate) -> str:
+    """Return what a difference row subtracts."""
+    return row.versus or row.model.partition(BETWEEN)[2]
 
 
 def headline_comparisons(finding: Finding) -> list[Comparison]:
@@ -101,6 +106,10 @@ def overall(verdicts: Sequence[Verdict]) -> str:
 def capital(text: str) -> str:
     """Begin with a capital letter and leave the rest alone."""
     return text[:1].upper() + text[1:]
+
+
+def _named(finding: Finding, role: Role) -> set[str]:
+    return {row.model for row in finding.estimates if row.role == role}
 
 
 def _word(readings: Sequence[Reading]) -> tuple[str, Tone]:

@@ -1,4 +1,4 @@
-"""A small workspace as the steps before the report would leave it: one file of each kind, numbers made up but plausible."""
+"""A small workspace as the steps before the report leave it: a file of each kind, its numbers made up."""
 
 import shutil
 from dataclasses import replace
@@ -48,14 +48,14 @@ def visits_of(people: int = PEOPLE, *, first_id: str = "sub-S1P0000") -> list[Vi
     rows: list[Visit] = []
     for number, participant in enumerate(ids):
         age, diagnosis = float(rng.uniform(58, 88)), ("CN", "MCI", "AD")[number % 3]
-        for months in MONTHS:
-            rows.append(
-                Visit(
-                    participant, f"ses-M{months:02.0f}", "1", months, round(age + months / 12, 1), 0.1,
-                    ("F", "M")[number % 2], diagnosis, "clinical", f"site-{number % 2}", 3.0, "phantom", "given",
-                    f"20111023/{participant}_raw.nii.gz",
-                )
-            )  # fmt: skip
+        sex, site = ("F", "M")[number % 2], f"site-{number % 2}"
+        rows += [
+            Visit(
+                participant, f"ses-M{months:02.0f}", "1", months, round(age + months / 12, 1), 0.1, sex, diagnosis,
+                "clinical", site, 3.0, "phantom", "given", f"20111023/{participant}_raw.nii.gz",
+            )
+            for months in MONTHS
+        ]  # fmt: skip
     return rows
 
 
@@ -105,7 +105,16 @@ def sidecar_of(visits_hash: str = "0" * 64) -> Sidecar:
 def write_some_card(workspace: Workspace) -> None:
     people = tuple(("phantom", f"sub-S7P{number:04d}") for number in range(200))
     stages = {
-        name: StageRecord(people[:180], "a" * 64, people[180:], False, steps, steps, 100.0, metrics)
+        name: StageRecord(
+            people[:180],
+            "a" * 64,
+            people[180:],
+            supervised=False,
+            steps=steps,
+            planned_steps=steps,
+            seconds=100.0,
+            metrics=metrics,
+        )
         for name, steps, metrics in (
             ("vae", 1000, {"validation_ssim": 0.962}),
             ("denoiser", 1200, {"validation_loss": 0.2114}),
@@ -113,7 +122,8 @@ def write_some_card(workspace: Workspace) -> None:
         )
     }
     card = Card(
-        preset="demo", settings={}, architecture="b" * 64, preprocessing="f" * 64, latent_scale=0.9, stages=stages, files={},
+        preset="demo", settings={}, architecture="b" * 64, preprocessing="f" * 64, latent_scale=0.9,
+        stages=stages, files={},
         weights_hash=WEIGHTS_HASH, versions={}, licence="Apache-2.0", seed=7,
     )  # fmt: skip
     write_card(workspace.model(RUN), card)
@@ -122,15 +132,18 @@ def write_some_card(workspace: Workspace) -> None:
 def write_pictures(workspace: Workspace, brain: np.ndarray) -> None:
     folder = workspace.derivatives / "qc"
     folder.mkdir(parents=True)
+    planes = [np.rot90(brain[26]), np.rot90(brain[:, 30]), np.rot90(brain[:, :, 24])]
+    tallest = max(len(plane) for plane in planes)
+    row = np.hstack([np.pad(plane, ((0, tallest - len(plane)), (0, 0))) for plane in planes])
     for number in range(2):
-        picture = np.hstack([np.rot90(brain[:, :, 22 + number]), np.rot90(brain[:, 30 - number, :])[:, :]][:1])
-        image = Image.fromarray((255 * np.kron(picture, np.ones((6, 6)))).astype(np.uint8))
+        image = Image.fromarray((255 * np.clip(row, 0, 1)).astype(np.uint8))
         text = PngImagePlugin.PngInfo()
         text.add_text("Source", f"{SOURCE_ROOT}/20111023")
-        image.save(folder / f"sub-S1P000{number}_ses-M00.png", pnginfo=text)
-    rows = [f"sub-S1P{n:04d}\tses-M00\t1\t{0.80 + n / 500:.3f}\t{1400 + 11 * n}" for n in range(4)]
-    header = "participant_id\tsession_id\trun\taffine_correlation\tmask_volume_ml"
-    workspace.quality_tsv.write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+        image.save(folder / f"sub-S1P000{number}_ses-M00_run-1.png", pnginfo=text)
+    header = "participant_id\tsession_id\trun\tstatus\treason\tmask_source\taffine_correlation\tmask_volume_ml"
+    lines = [f"sub-S1P{n:04d}\tses-M00\t1\tdone\tn/a\tfound\t{0.8 + n / 500:.3f}\t{1400 + 11 * n}" for n in range(4)]
+    lines.append("sub-S1P0009\tses-M12\t1\tfailed\texpected one 3D volume, got shape (4, 4, 4, 2)\tn/a\tn/a\tn/a")
+    workspace.quality_tsv.write_text("\n".join([header, *lines]) + "\n", encoding="utf-8")
 
 
 def estimate(role: str, model: str, name: str, value: float, half: float, **options: object) -> Estimate:
@@ -166,6 +179,10 @@ def save_table(folder: Path, name: str, rows: pd.DataFrame) -> str:
     return f"{name}.tsv"
 
 
+def keys_of(people: int) -> dict[str, object]:
+    return {"participant_id": [f"sub-S1P{n:04d}" for n in range(people)], "session_id": "ses-M00", "run": "1"}
+
+
 def classification(workspace: Workspace, cache: VolumeCache) -> Finding:
     folder = workspace.findings(RUN, "classify_ad")
     folder.mkdir(parents=True)
@@ -173,8 +190,7 @@ def classification(workspace: Workspace, cache: VolumeCache) -> Finding:
     truth = np.arange(60) % 2
     strengths = {"semantic_code": 1.3, "voxel_pca": 1.5, "measured_volumes": 1.1, "oracle": 2.2}
     rows = pd.DataFrame(
-        {"participant_id": [f"sub-S1P{n:04d}" for n in range(60)], "session_id": "ses-M00", "run": "1", "fold": np.arange(60) // 12,
-         "truth": truth}
+        keys_of(60) | {"fold": np.arange(60) // 12, "truth": truth}
         | {name: truth * strength + rng.normal(0, 1, 60) for name, strength in strengths.items()}
     )  # fmt: skip
     better = {"name": "ROC-AUC", "higher_is_better": True}
@@ -203,10 +219,11 @@ def age(workspace: Workspace, cache: VolumeCache) -> Finding:
     rng = np.random.default_rng(2)
     true = rng.uniform(57, 88, 80)
     rows = pd.DataFrame(
-        {"participant_id": [f"sub-S1P{n:04d}" for n in range(80)], "session_id": "ses-M00", "run": "1", "fold": np.arange(80) // 16,
-         "diagnosis": np.array(["CN", "MCI", "AD"])[np.arange(80) % 3], "age_years": true,
-         "semantic_code": 72 + 0.7 * (true - 72) + rng.normal(0, 4.5, 80), "stochastic_code": 72 + rng.normal(0, 4, 80),
-         "voxel_pca": 72 + 0.6 * (true - 72) + rng.normal(0, 4.5, 80), "mean_age": 72.0}
+        keys_of(80)
+        | {"fold": np.arange(80) // 16, "diagnosis": np.array(["CN", "MCI", "AD"])[np.arange(80) % 3],
+         "age_years": true, "semantic_code": 72 + 0.7 * (true - 72) + rng.normal(0, 4.5, 80),
+         "stochastic_code": 72 + rng.normal(0, 4, 80), "voxel_pca": 72 + 0.6 * (true - 72) + rng.normal(0, 4.5, 80),
+         "mean_age": 72.0}
     )  # fmt: skip
     worse = {"name": "MAE", "unit": "years", "higher_is_better": False, "n_subjects": 80, "n_scans": 80}
     estimates = [
@@ -267,11 +284,15 @@ def counterfactual(workspace: Workspace, cache: VolumeCache, brain: np.ndarray) 
     folder.mkdir(parents=True)
     rng = np.random.default_rng(4)
     edge = (gaussian_filter(brain, 1.0) - gaussian_filter(brain, 3.0)) * (brain > 0.05)
-    fields = {"change_truth": -edge, "change_model": -0.6 * gaussian_filter(edge, 1.0) + gaussian_filter(rng.normal(0, 0.05, GRID.shape), 1),
-              "change_voxel_slope": -0.7 * edge + rng.normal(0, 0.02, GRID.shape)}  # fmt: skip
+    noise = gaussian_filter(rng.normal(0, 0.05, GRID.shape), 1)
+    fields = {
+        "change_truth": -edge,
+        "change_model": -0.6 * gaussian_filter(edge, 1.0) + noise,
+        "change_voxel_slope": -0.7 * edge + rng.normal(0, 0.02, GRID.shape),
+    }
     maps = {name: save_map(folder, name, field * (brain > 0.05)) for name, field in fields.items()}
     maps["mean_image"] = save_map(folder, "mean_image", brain)
-    better = {"name": "r with the true change", "higher_is_better": True}
+    better = {"name": "correlation with the true change", "higher_is_better": True}
     estimates = [
         estimate("model", "edited code", value=0.412, half=0.052, versus="voxelwise age slope", **better),
         estimate("baseline", "voxelwise age slope", value=0.507, half=0.041, **better),
