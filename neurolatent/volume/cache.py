@@ -31,7 +31,7 @@ class VolumeCache:
     @property
     def hash(self) -> str:
         """One hash for the whole cache: what was put in, in which order, on which grid."""
-        return hash_settings([self.preprocessing, self.grid.describe(), list(map(list, self.keys)), list(self.hashes)])
+        return cache_hash(self.keys, self.hashes, grid=self.grid, preprocessing=self.preprocessing)
 
     def row(self, key: ScanKey) -> int:
         """Return the row of a scan; a scan that is not there is an error that names it."""
@@ -45,6 +45,11 @@ class VolumeCache:
         """Return the rows of all scans of these participants, in cache order."""
         wanted = frozenset(subjects)
         return [row for row, key in enumerate(self.keys) if key.participant_id in wanted]
+
+
+def cache_hash(keys: Iterable[ScanKey], hashes: Iterable[str], *, grid: Grid, preprocessing: str) -> str:
+    """Return the hash that a cache of these contents has, without writing it."""
+    return hash_settings([preprocessing, grid.describe(), list(map(list, keys)), list(hashes)])
 
 
 def write_cache(
@@ -88,12 +93,37 @@ def open_cache(folder: Path) -> VolumeCache:
         msg = f"{folder}: no volume cache. Run `neurolatent preprocess` on this workspace first."
         raise ScanError(msg)
     index = read_json(index_path)
+    found = index.get("format_version")
+    if found != FORMAT_VERSION:
+        msg = f"{folder}: expected a cache of format {FORMAT_VERSION}, got {found!r}. Delete it and preprocess again."
+        raise ScanError(msg)
     scans: Sequence[dict[str, object]] = index["scans"]
+    grid = Grid(index["grid"]["spacing_mm"])
+    shape = (len(scans), *grid.shape)
     return VolumeCache(
         keys=tuple(ScanKey(*scan["key"]) for scan in scans),  # pyright: ignore[reportGeneralTypeIssues]
         hashes=tuple(str(scan["input_hash"]) for scan in scans),
-        volumes=np.load(folder / "volumes.npy", mmap_mode="r", allow_pickle=False),
-        masks=np.load(folder / "masks.npy", mmap_mode="r", allow_pickle=False),
-        grid=Grid(index["grid"]["spacing_mm"]),
+        volumes=_map(folder / "volumes.npy", np.float16, shape),
+        masks=_map(folder / "masks.npy", np.bool_, shape),
+        grid=grid,
         preprocessing=index["preprocessing"],
     )
+
+
+def discard_cache(folder: Path) -> None:
+    """Remove a cache that no scan is left for; its index goes first, so that it is whole or absent."""
+    for name in ("index.json", "volumes.npy", "masks.npy"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _map(path: Path, dtype: type, shape: tuple[int, ...]) -> np.ndarray:
+    expected = f"expected {np.dtype(dtype).name} of shape {shape}"
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        msg = f"{path}: {expected}, got a damaged file or none. Delete the folder and preprocess again."
+        raise ScanError(msg) from error
+    if array.dtype != dtype or array.shape != shape:
+        msg = f"{path}: {expected}, got {array.dtype} of shape {array.shape}. Delete the folder and preprocess again."
+        raise ScanError(msg)
+    return array

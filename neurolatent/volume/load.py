@@ -6,10 +6,12 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from nibabel.analyze import AnalyzeHeader
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
 from neurolatent.errors import ScanError
+from neurolatent.provenance import hash_file
 from neurolatent.shapes import Affine, VoxelArray
 from neurolatent.volume.resample import voxel_sizes_mm
 
@@ -26,8 +28,8 @@ class Scan:
 
 def read_scan(path: Path) -> Scan:
     """Read, check and reorient; the messages begin with the file's name."""
-    image, values = _read(path)
-    values = _three_axes(values, path.name)
+    image, values = read_image(path)
+    values = _three_axes(values, path.name).astype(np.float32)
     affine = _usable_affine(image, path.name)
     _check_values(values, path.name)
     canonical = nib.as_closest_canonical(nib.Nifti1Image(values, affine))
@@ -35,14 +37,16 @@ def read_scan(path: Path) -> Scan:
     return Scan(np.ascontiguousarray(canonical.dataobj, dtype=np.float32), world_from_voxel)
 
 
-def _read(path: Path) -> tuple[nib.Nifti1Image, np.ndarray]:
+def hash_input(path: Path) -> str:
+    """Return the SHA-256 of an image's file."""
+    _refuse_absent(path)
+    return hash_file(path)
+
+
+def read_image(path: Path) -> tuple[nib.Nifti1Image, np.ndarray]:
+    """Return an image's header and its values, unscaled types kept."""
     name = path.name
-    if not path.is_file():
-        msg = f"{name}: expected an image, found no such file. Restore it, remove its row, or state --source."
-        raise ScanError(msg)
-    if path.stat().st_size == 0:
-        msg = f"{name}: expected an image, got an empty file. Copy or download it again."
-        raise ScanError(msg)
+    _refuse_absent(path)
     try:
         image = nib.load(path)
         return image, np.asanyarray(image.dataobj)  # pyright: ignore[reportReturnType, reportAttributeAccessIssue]
@@ -53,6 +57,15 @@ def _read(path: Path) -> tuple[nib.Nifti1Image, np.ndarray]:
     except (OSError, EOFError, zlib.error, ValueError) as error:
         msg = f"{name}: expected a whole image, got one that breaks off or is damaged. Copy or download it again."
         raise ScanError(msg) from error
+
+
+def _refuse_absent(path: Path) -> None:
+    if not path.is_file():
+        msg = f"{path.name}: expected an image, found no such file. Restore it, remove its row, or state --source."
+        raise ScanError(msg)
+    if path.stat().st_size == 0:
+        msg = f"{path.name}: expected an image, got an empty file. Copy or download it again."
+        raise ScanError(msg)
 
 
 def _three_axes(values: np.ndarray, name: str) -> np.ndarray:
@@ -75,7 +88,8 @@ def _three_axes(values: np.ndarray, name: str) -> np.ndarray:
 
 def _usable_affine(image: nib.Nifti1Image, name: str) -> Affine:
     header = image.header
-    if isinstance(header, nib.Nifti1Header) and int(header["sform_code"]) == int(header["qform_code"]) == 0:
+    codes = [int(header[name]) if name in header else 0 for name in ("sform_code", "qform_code")]
+    if isinstance(header, AnalyzeHeader) and not any(codes):
         msg = f"{name}: expected an orientation, got sform and qform codes of 0. Convert it again from its DICOM files."
         raise ScanError(msg)
     affine = np.asarray(image.affine, dtype=np.float64)

@@ -57,13 +57,15 @@ def resample(
     return to_array(sitk.Resample(to_image(array), shape, transform, interpolator, *frame, 0.0, sitk.sitkUnknown))
 
 
-def resample_smoothed(array: VoxelArray, source_from_target: Affine, shape: tuple[int, int, int]) -> VoxelArray:
-    """Smooth as much as the target's sampling asks for, then read cubic B-splines at its voxels.
+def resample_smoothed(
+    array: VoxelArray, source_from_target: Affine, shape: tuple[int, int, int], *, interpolator: int = sitk.sitkBSpline
+) -> VoxelArray:
+    """Smooth as much as the target's sampling asks for, then interpolate, by cubic B-splines where not told.
 
     Splines overshoot at edges, so that the result is held within the range of the smoothed source.
     """
     target_in_source_voxels = np.linalg.norm(source_from_target[:3, :3], axis=1)
     sigmas = [sqrt(max(size**2 - 1.0, 0.0)) / FWHM_PER_SIGMA for size in target_in_source_voxels]
     smoothed = smooth(array, sigmas)
-    values = resample(smoothed, source_from_target, shape, interpolator=sitk.sitkBSpline)
+    values = resample(smoothed, source_from_target, shape, interpolator=interpolator)
     return np.clip(values, smoothed.min(), smoothed.max()).astype(np.float32)

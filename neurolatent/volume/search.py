@@ -20,6 +20,7 @@ ROTATION_WEIGHT, SIZE_WEIGHT, ANISOTROPY_WEIGHT, SHEAR_WEIGHT = 0.01, 0.5, 0.5, 
 ROTATION, TRANSLATION, LOG_SCALE, SHEAR = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 12)
 
 Parameters = Float[Tensor, "start 12"]
+OneStart = Float[Tensor, "12"]
 PerStart = Float[Tensor, " start"]
 
 
@@ -42,7 +43,7 @@ class Wanted:
     centre_mm: Float[Tensor, "3"]
 
 
-def start(*, pitch_rad: float, forward_mm: float, up_mm: float, scale: float) -> Float[Tensor, "12"]:
+def start(*, pitch_rad: float, forward_mm: float, up_mm: float, scale: float) -> OneStart:
     """Return the parameters of one start."""
     row = torch.zeros(12)
     row[0], row[4], row[5] = pitch_rad * RADIUS_MM, forward_mm, up_mm
@@ -77,7 +78,7 @@ def climb(
         return parameters.detach(), correlation(parameters)
 
 
-def as_affine(parameters: Float[Tensor, "12"], wanted: Wanted, head: Head) -> Affine:
+def as_affine(parameters: OneStart, wanted: Wanted, head: Head) -> Affine:
     """Return the affine from the wanted image's millimetres to the head's."""
     matrix, offset = transforms(parameters[None], wanted, head)
     affine = np.eye(4)
@@ -100,7 +101,7 @@ def transforms(
     return matrix, centre_mm - matrix @ wanted.centre_mm
 
 
-def stack(starts: Iterable[Float[Tensor, "12"]]) -> Parameters:
+def stack(starts: Iterable[OneStart]) -> Parameters:
     """Return starts as one batch."""
     return torch.stack(list(starts))
 

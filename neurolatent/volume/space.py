@@ -27,7 +27,7 @@ class Grid:
 
     def __post_init__(self) -> None:
         if not MIN_SPACING_MM <= self.spacing_mm <= MAX_SPACING_MM:
-            msg = f"Expected a spacing of {MIN_SPACING_MM:g} to {MAX_SPACING_MM:g} mm, got {self.spacing_mm}. Try 1.5 or 4."
+            msg = f"Expected a spacing of {MIN_SPACING_MM:g} to {MAX_SPACING_MM:g} mm, got {self.spacing_mm}. Try 4."
             raise SettingsError(msg)
 
     @property

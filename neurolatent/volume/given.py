@@ -1,0 +1,108 @@
+"""Scans that come in standard space with their mask: checked and taken as they are, never copied."""
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from neurolatent.errors import ScanError
+from neurolatent.provenance import hash_settings
+from neurolatent.shapes import MaskArray, VoxelArray
+from neurolatent.volume.load import hash_input, read_image
+from neurolatent.volume.quality import ScanOutcome, overlap, signal_and_contrast, template_mask
+from neurolatent.volume.records import Measures, ScanFiles, ScanRecord, read_record, recipe_hash, write_record
+from neurolatent.volume.space import TEMPLATE_SPACE, Grid
+from neurolatent.workspace import ScanKey
+
+VOLUME_ENDING, MASK_ENDING = "_desc-preproc_T1w", "_desc-brain_mask"
+TOLERANCE = 1e-3
+
+
+def is_given(image: str) -> bool:
+    """Tell by its name whether an image is in standard space already."""
+    name = image.rsplit("/", maxsplit=1)[-1]
+    return f"_space-{TEMPLATE_SPACE}_" in name and VOLUME_ENDING in name
+
+
+def given_mask_path(path: Path) -> Path:
+    """Return where the mask of a standard-space scan lies."""
+    return path.with_name(path.name.replace(VOLUME_ENDING, MASK_ENDING))
+
+
+def take_given(key: ScanKey, path: Path, derivatives: Path, grid: Grid) -> ScanOutcome:
+    """Check and measure a standard-space scan; only its record is written, the cache reads the source.
+
+    Raises:
+        ScanError: If the scan or its mask cannot be used.
+    """
+    files = ScanFiles(derivatives, key, grid.label)
+    inputs = {"image": hash_input(path), "mask": hash_input(given_mask_path(path))}
+    record, recipe = read_record(files.record), recipe_hash(grid)
+    reference_hash = hash_settings(inputs)
+    why = record.differs(inputs=inputs, reference_hash=reference_hash, recipe=recipe) if record else ""
+    if record and not why:
+        return ScanOutcome(key, "skipped", "", "", record)
+    files.discard()
+    volume, mask = read_given(path, grid)
+    record = ScanRecord(
+        inputs=inputs,
+        reference=key,
+        reference_hash=reference_hash,
+        recipe_hash=recipe,
+        mask_source="given",
+        measures=_measure(volume, mask, grid),
+        scan_from_standard=np.eye(4),
+    )
+    write_record(files.record, key, record, grid)
+    return ScanOutcome(key, "done", "", why, record)
+
+
+def read_given(path: Path, grid: Grid) -> tuple[VoxelArray, MaskArray]:
+    """Read and check a standard-space scan and its mask."""
+    volume = _on_grid(path, grid).astype(np.float32)
+    mask_path = given_mask_path(path)
+    mask = _on_grid(mask_path, grid) > 0.5
+    if not np.isfinite(volume).all():
+        unusable = int((~np.isfinite(volume)).sum())
+        msg = f"{path.name}: expected finite intensities, got {unusable} NaN or infinite voxels. Convert it again."
+        raise ScanError(msg)
+    low, high = float(volume.min()), float(volume.max())
+    if low < -TOLERANCE or high > 1 + TOLERANCE or low == high:
+        msg = f"{path.name}: expected intensities from 0 to 1, got {low:g} to {high:g}. Use the raw scan instead."
+        raise ScanError(msg)
+    if not mask.any():
+        msg = f"{mask_path.name}: expected a mask with voxels inside, got an empty one. Write it again."
+        raise ScanError(msg)
+    return np.where(mask, np.clip(volume, 0, 1), 0).astype(np.float32), mask
+
+
+def _measure(volume: VoxelArray, mask: MaskArray, grid: Grid) -> Measures:
+    """Measure a scan whose registration is not known."""
+    signal, contrast = signal_and_contrast(volume, mask, grid)
+    return Measures(
+        affine_correlation=None,
+        rigid_correlation=None,
+        template_scale=None,
+        mask_volume_ml=float(mask.sum()) * grid.spacing_mm**3 / 1000,
+        template_overlap=overlap(mask, template_mask(grid)),
+        coverage=1.0,
+        signal_to_noise=signal,
+        contrast_to_noise=contrast,
+    )
+
+
+def _on_grid(path: Path, grid: Grid) -> np.ndarray:
+    image, values = read_image(path)
+    if values.shape != grid.shape:
+        expected = f"expected the shape {grid.shape} of the {grid.spacing_mm:g} mm grid"
+        msg = f"{path.name}: {expected}, got {values.shape}. Choose the preset of its spacing, or use the raw scan."
+        raise ScanError(msg)
+    if not np.allclose(np.asarray(image.affine), grid.world_from_voxel, atol=TOLERANCE):
+        expected = f"expected the affine of the {grid.spacing_mm:g} mm grid"
+        msg = f"{path.name}: {expected}, got one with origin {_origin(image)} mm. Use the raw scan instead."
+        raise ScanError(msg)
+    return values
+
+
+def _origin(image: nib.Nifti1Image) -> tuple[float, ...]:
+    return tuple(round(float(value), 3) for value in np.asarray(image.affine)[:3, 3])

@@ -1,0 +1,57 @@
+"""A small picture of each raw scan in standard space, without a face."""
+
+from pathlib import Path
+
+import numpy as np
+
+from neurolatent.provenance import whole_file
+from neurolatent.shapes import MaskArray, VoxelArray
+from neurolatent.volume.placed import Placed
+from neurolatent.volume.quality import template_distances_mm
+from neurolatent.volume.resample import resample, resample_smoothed
+from neurolatent.volume.space import CENTRE_MM, Grid
+
+PICTURE_MM = 2.5
+SHOWN_WITHIN_MM = 6.0
+"""Around the template's brain: enough of skull to judge the mask by, nothing of eyes, nose and mouth."""
+CONTOUR = (1.0, 0.35, 0.2)
+LOW_PERCENTILE, HIGH_PERCENTILE = 0.5, 99.5
+
+
+def write_picture(path: Path, placed: Placed, mask: MaskArray, mask_grid: Grid) -> None:
+    """Write a sagittal, a coronal and an axial slice with the mask's outline, at most 96 pixels a side each."""
+    from matplotlib.image import imsave  # only here: every other part of preprocessing does without it
+
+    grid = Grid(PICTURE_MM)
+    volume = resample_smoothed(placed.head.voxels, placed.head_from_grid(grid), grid.shape)
+    inside = _regrid(mask, mask_grid, grid)
+    low, high = np.percentile(volume[inside], (LOW_PERCENTILE, HIGH_PERCENTILE))
+    shown = template_distances_mm(grid) < SHOWN_WITHIN_MM
+    grey = np.where(shown, np.clip((volume - low) / max(high - low, 1e-6), 0, 1), 0)
+    planes = [_plane(grey, inside, axis, _middle(grid, axis)) for axis in range(3)]
+    height = max(plane.shape[0] for plane in planes)
+    padded = [np.pad(plane, ((0, height - plane.shape[0]), (0, 0), (0, 0))) for plane in planes]
+    with whole_file(path) as temporary:
+        imsave(temporary, np.concatenate(padded, axis=1), format="png")
+
+
+def _regrid(mask: MaskArray, mask_grid: Grid, grid: Grid) -> MaskArray:
+    mask_from_grid = np.linalg.inv(mask_grid.world_from_voxel) @ grid.world_from_voxel
+    return resample(mask.astype(np.float32), mask_from_grid, grid.shape) > 0.5
+
+
+def _middle(grid: Grid, axis: int) -> int:
+    """Return the slice through the middle of the field of view, a little off it from left to right."""
+    off_mm = 10.0 if axis == 0 else 0.0
+    return round((CENTRE_MM[axis] + off_mm - grid.world_from_voxel[axis, 3]) / grid.spacing_mm)
+
+
+def _plane(grey: VoxelArray, inside: MaskArray, axis: int, index: int) -> np.ndarray:
+    """Return one slice as colours, top up, the mask's outermost pixels in the contour's colour."""
+    slice_grey, slice_inside = (np.take(array, index, axis=axis).T[::-1] for array in (grey, inside))
+    core = slice_inside.copy()
+    for shift, along in ((1, 0), (-1, 0), (1, 1), (-1, 1)):
+        core &= np.roll(slice_inside, shift, axis=along)
+    colours = np.repeat(slice_grey[..., None], 3, axis=2)
+    colours[slice_inside & ~core] = CONTOUR
+    return colours

@@ -1,0 +1,220 @@
+"""Bring every scan of a workspace to standard space, finished ones skipped, bad ones reported; then the cache."""
+
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+import SimpleITK as sitk  # noqa: N813
+import torch
+
+from neurolatent.cohort.visits import Visit, image_path, read_visits
+from neurolatent.errors import ScanError, SettingsError
+from neurolatent.provenance import read_json, versions, write_json
+from neurolatent.shapes import MaskArray, VoxelArray
+from neurolatent.volume.cache import cache_hash, discard_cache, open_cache, write_cache
+from neurolatent.volume.given import is_given, read_given, take_given
+from neurolatent.volume.load import read_image
+from neurolatent.volume.quality import ScanOutcome, write_quality
+from neurolatent.volume.records import ScanFiles, ScanRecord, fingerprint
+from neurolatent.volume.space import Grid
+from neurolatent.volume.subject import Person, RawScan
+from neurolatent.workspace import ScanKey, Workspace
+
+BIDS_VERSION = "1.10.0"
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class PreprocessResult:
+    """What a run did."""
+
+    done: int
+    """Scans preprocessed now."""
+    skipped: int
+    """Scans finished before."""
+    redone: tuple[tuple[ScanKey, str], ...]
+    """Of those done now, the ones that were finished once, and what changed since."""
+    failures: tuple[tuple[ScanKey, str], ...]
+    """Scans that could not be used, each with one line that names the file and says what to do."""
+
+
+@dataclass(frozen=True)
+class PersonTask:
+    """One person's scans in order of time: the unit that a process works on."""
+
+    scans: tuple[RawScan, ...]
+    derivatives: Path
+    grid: Grid
+
+
+def preprocess(
+    workspace: Workspace,
+    *,
+    spacing_mm: float,
+    jobs: int = 1,
+    source: Path | None = None,
+    progress: Progress | None = None,
+) -> PreprocessResult:
+    """Preprocess all scans of `visits.tsv`.
+
+    Args:
+        workspace: With the table of scans and its sidecar.
+        spacing_mm: Of the grid.
+        jobs: Processes, one thread each.
+        source: Where the source folder is now, if it moved since the cohort was built.
+        progress: Called as (what, done, total), in scans.
+
+    Raises:
+        SettingsError: If the source folder is not there. A bad scan only fails itself.
+    """
+    grid, visits = Grid(spacing_mm), read_visits(workspace.visits_tsv)
+    paths, outcomes = _locate(visits, _source_root(workspace, source))
+    report = progress or _silent
+    for outcome in _outcomes(visits, paths, workspace.derivatives, grid, jobs):
+        outcomes[outcome.key] = outcome
+        report("preprocess", len(outcomes), len(visits))
+    ordered = [outcomes[visit.key] for visit in visits]
+    _describe(workspace.derivatives)
+    write_quality(workspace.quality_tsv, ordered)
+    _update_cache(workspace, ordered, paths, grid)
+    return PreprocessResult(
+        done=sum(outcome.status == "done" for outcome in ordered),
+        skipped=sum(outcome.status == "skipped" for outcome in ordered),
+        redone=tuple((o.key, o.reason) for o in ordered if o.status == "done" and o.reason),
+        failures=tuple((o.key, o.message) for o in ordered if o.status == "failed"),
+    )
+
+
+def _silent(_what: str, _done: int, _total: int) -> None:
+    """Report to nobody."""
+
+
+def _source_root(workspace: Workspace, source: Path | None) -> Path:
+    root = source or Path(read_json(workspace.visits_json)["source_root"])
+    if not root.is_dir():
+        msg = f"{root}: expected the folder of the scans, found none. If it moved, state --source."
+        raise SettingsError(msg)
+    return root
+
+
+def _locate(visits: Sequence[Visit], root: Path) -> tuple[dict[ScanKey, Path], dict[ScanKey, ScanOutcome]]:
+    """Return where each image lies, and the scans whose path leaves the source."""
+    paths: dict[ScanKey, Path] = {}
+    refused: dict[ScanKey, ScanOutcome] = {}
+    for visit in visits:
+        try:
+            paths[visit.key] = image_path(root, visit.image)
+        except ScanError as error:
+            reason = "the image's path leaves the source folder"
+            refused[visit.key] = ScanOutcome(visit.key, "failed", str(error), reason, None)
+    return paths, refused
+
+
+def _outcomes(
+    visits: Sequence[Visit], paths: dict[ScanKey, Path], derivatives: Path, grid: Grid, jobs: int
+) -> Generator[ScanOutcome]:
+    usable = [visit for visit in visits if visit.key in paths]
+    with _one_thread():
+        for visit in usable:
+            if is_given(visit.image):
+                yield _take_given(visit.key, paths[visit.key], derivatives, grid)
+        raw = sorted((visit for visit in usable if not is_given(visit.image)), key=_by_person_and_time)
+        tasks = [
+            PersonTask(tuple(RawScan(visit.key, paths[visit.key]) for visit in scans), derivatives, grid)
+            for _, scans in groupby(raw, key=lambda visit: visit.participant_id)
+        ]
+        yield from _run(tasks, jobs)
+
+
+def _by_person_and_time(visit: Visit) -> tuple[str, float, str, int, str]:
+    return visit.participant_id, visit.months, visit.session_id, len(visit.run), visit.run
+
+
+def _run(tasks: Sequence[PersonTask], jobs: int) -> Generator[ScanOutcome]:
+    if jobs <= 1 or len(tasks) <= 1:
+        for task in tasks:
+            yield from _take_person(task)
+        return
+    from joblib import Parallel, delayed, parallel_config
+
+    with parallel_config(backend="loky", inner_max_num_threads=1):
+        work = Parallel(n_jobs=jobs, return_as="generator_unordered")
+        results: Iterable[list[ScanOutcome]] = work(delayed(_in_process)(task) for task in tasks)  # pyright: ignore[reportAssignmentType]
+        for outcomes in results:
+            yield from outcomes
+
+
+def _in_process(task: PersonTask) -> list[ScanOutcome]:
+    with _one_thread():
+        return list(_take_person(task))
+
+
+def _take_person(task: PersonTask) -> Generator[ScanOutcome]:
+    person = Person(task.derivatives, task.grid)
+    for scan in task.scans:
+        yield person.take(scan)
+
+
+def _take_given(key: ScanKey, path: Path, derivatives: Path, grid: Grid) -> ScanOutcome:
+    try:
+        return take_given(key, path, derivatives, grid)
+    except ScanError as error:
+        ScanFiles(derivatives, key, grid.label).discard()
+        message = str(error)
+        return ScanOutcome(key, "failed", message, message.partition(": ")[2], None)
+
+
+@contextmanager
+def _one_thread() -> Generator[None]:
+    """Keep every library to one thread: persons, not voxels, are what runs in parallel."""
+    before = torch.get_num_threads(), sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    torch.set_num_threads(1)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before[0])
+        sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before[1])
+
+
+def _describe(derivatives: Path) -> None:
+    content = {
+        "Name": "neurolatent: T1w in standard space",
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "derivative",
+        "GeneratedBy": [{"Name": "neurolatent", "Version": versions().get("neurolatent", "unknown")}],
+    }
+    path = derivatives / "dataset_description.json"
+    if not path.is_file() or read_json(path) != content:
+        write_json(path, content)
+
+
+def _update_cache(
+    workspace: Workspace, outcomes: Iterable[ScanOutcome], paths: dict[ScanKey, Path], grid: Grid
+) -> None:
+    """Write the volume cache, unless it holds exactly these scans already."""
+    folder = workspace.cache(grid.spacing_mm)
+    kept = [(outcome.key, outcome.record) for outcome in outcomes if outcome.record]
+    if not kept:
+        discard_cache(folder)
+        return
+    keys, hashes = [key for key, _ in kept], [record.content_hash for _, record in kept]
+    try:
+        if open_cache(folder).hash == cache_hash(keys, hashes, grid=grid, preprocessing=fingerprint(grid)):
+            return
+    except ScanError:
+        pass  # absent or damaged: written below
+    scans = ((key, *_voxels(key, record, workspace, paths, grid), record.content_hash) for key, record in kept)
+    write_cache(folder, scans, count=len(kept), grid=grid, preprocessing=fingerprint(grid))
+
+
+def _voxels(
+    key: ScanKey, record: ScanRecord, workspace: Workspace, paths: dict[ScanKey, Path], grid: Grid
+) -> tuple[VoxelArray, MaskArray]:
+    if record.mask_source == "given":
+        return read_given(paths[key], grid)
+    files = ScanFiles(workspace.derivatives, key, grid.label)
+    volume, mask = (read_image(path)[1] for path in (files.volume, files.mask))
+    return volume, mask > 0.5
