@@ -1,7 +1,7 @@
 """Weights as safetensors beside a card that says what they are; refused where they do not fit."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ class Card:
     versions: Mapping[str, str]
     licence: str
     seed: int
-    format_version: int = field(default=FORMAT_VERSION)
+    format_version: int = FORMAT_VERSION
 
 
 def part_state(model: LatentDiffusionAutoencoder, part: str) -> dict[str, Tensor]:
@@ -147,11 +147,10 @@ def read_card(folder: Path) -> Card:
 
 def read_record(record: Mapping[str, Any]) -> StageRecord:
     """Turn a stage's JSON object into its record."""
-    people = {
-        name: tuple((str(cohort), str(person)) for cohort, person in record[name])
-        for name in ("subjects", "validation_subjects")
-    }
-    return StageRecord(**{**record, **people})
+    fields: dict[str, Any] = dict(record)
+    for name in ("subjects", "validation_subjects"):
+        fields[name] = tuple((str(cohort), str(person)) for cohort, person in record[name])
+    return StageRecord(**fields)
 
 
 def load_autoencoder(folder: Path, *, device: torch.device) -> tuple[LatentDiffusionAutoencoder, Card]:
@@ -175,8 +174,7 @@ def export_weights(source: Path, target: Path, *, half: bool = True) -> Card:
     """Copy a finished model, rounded to 16 bits unless told otherwise, with a card that fits the copy."""
     model, card = load_autoencoder(source, device=torch.device("cpu"))
     files = {f"{part}.safetensors": save_part(target, model, part, half=half) for part in PARTS}
-    content = {**{name: getattr(card, name) for name in card.__dataclass_fields__}, "files": files}
-    copy = Card(**{**content, "weights_hash": hash_weights(files)})
+    copy = replace(card, files=files, weights_hash=hash_weights(files))
     write_card(target, copy)
     return copy
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
 
 from neurolatent.errors import ScanError
@@ -80,7 +81,7 @@ class StageModule(LightningModule):
             )
             raise ScanError(msg)
 
-    def configure_optimizers(self) -> dict[str, object]:
+    def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam with a warm-up and a cosine decay to nothing."""
         optimiser = torch.optim.AdamW(self.learning(), lr=self.length.learning_rate, betas=BETAS, weight_decay=1e-4)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.rate_at)

@@ -3,7 +3,7 @@
 import resource
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 
@@ -18,6 +18,20 @@ STAGES: Mapping[str, type[StageModule]] = {
     "autoencoder": RepresentationStage,
 }
 """In the order in which they train; each is also the name of its file of weights."""
+OWN_SETTINGS: Mapping[str, tuple[str, ...]] = {
+    "vae": (
+        "grid_shape",
+        "latent_channels",
+        "vae_widths",
+        "kl_weight",
+        "edge_weight",
+        "latent_variants",
+        "mixed_precision",
+    ),
+    "denoiser": ("denoiser_widths",),
+    "autoencoder": ("semantic_widths", "code_size"),
+}
+"""What of the preset each stage adds to what the stages before it depend on."""
 TRIAL_STEPS = 3
 OVERHEAD = 1.1
 """Optimiser, average, reading: measured at 5 to 10 % of a step's forward and backward pass."""
@@ -35,6 +49,12 @@ class Estimate:
 def stage_length(preset: Preset, stage: str) -> StageLength:
     """Return what the preset says of a stage."""
     return {"vae": preset.vae, "denoiser": preset.denoiser, "autoencoder": preset.autoencoder}[stage]
+
+
+def stage_settings(preset: Preset, stage: str) -> dict[str, object]:
+    """Return what, when changed, makes the stage train again."""
+    own = {name: getattr(preset, name) for name in OWN_SETTINGS[stage]}
+    return {**own, **asdict(stage_length(preset, stage))}
 
 
 def estimate(preset: Preset, n_scans: int, device: torch.device) -> Estimate:

@@ -30,7 +30,7 @@ from neurolatent.training.batches import Scans
 from neurolatent.training.checkpoint import Progress
 from neurolatent.training.fit import FitOptions, fit_stage
 from neurolatent.training.latents import cache_latents, fit_scaling
-from neurolatent.training.plan import STAGES, Estimate, estimate, plan_steps, stage_length
+from neurolatent.training.plan import STAGES, Estimate, estimate, plan_steps, stage_length, stage_settings
 from neurolatent.training.validation import validate
 from neurolatent.volume.cache import VolumeCache
 
@@ -68,18 +68,11 @@ class Run:
         """Return who is in these rows."""
         return tuple(sorted({(self.cohort, self.cache.keys[row].participant_id) for row in rows}))
 
-    @property
-    def length(self) -> dict[str, object]:
-        """How long each stage may take."""
-        lengths = {stage: asdict(stage_length(self.preset, stage)) for stage in STAGES}
-        return {"max_minutes": self.max_minutes, **lengths}
-
     def fingerprint(self) -> str:
-        """Hash what all stages depend on; how long each takes is its own matter."""
+        """Hash what all stages depend on; what each needs beside it is its own matter."""
         keys = [[list(self.cache.keys[row]) for row in rows] for rows in (self.training_rows, self.validation_rows)]
         initial = read_card(self.initial).weights_hash if self.initial else None
-        own = {name: value for name, value in self.preset.describe().items() if name not in STAGES}
-        return hash_settings([FORMAT_VERSION, self.cache.hash, self.cohort, keys, self.seed, own, initial])
+        return hash_settings([FORMAT_VERSION, self.cache.hash, self.cohort, keys, self.seed, initial])
 
 
 def train(  # noqa: PLR0913 - one call states the whole training
@@ -126,7 +119,7 @@ def train(  # noqa: PLR0913 - one call states the whole training
     for stage in STAGES:
         if stage == "denoiser":
             latents = _latents(run, model, inputs)
-        inputs = hash_settings([inputs, stage, steps[stage], asdict(stage_length(preset, stage))])
+        inputs = hash_settings([inputs, stage, steps[stage], stage_settings(preset, stage)])
         records[stage] = _stage(run, model, stage, inputs=inputs, steps=steps[stage], latents=latents)
         files[f"{stage}.safetensors"] = hash_file(folder / f"{stage}.safetensors")
         inputs = hash_settings([inputs, files])
@@ -202,7 +195,8 @@ def _latents(run: Run, model: LatentDiffusionAutoencoder, inputs: str) -> np.nda
 
 def _planned_steps(run: Run) -> dict[str, int]:
     """Return the steps of each stage; once decided they stay, or a resumed run would aim elsewhere."""
-    path, inputs = run.work / "plan.json", hash_settings([run.fingerprint(), run.length])
+    settings = [stage_settings(run.preset, stage) for stage in STAGES]
+    path, inputs = run.work / "plan.json", hash_settings([run.fingerprint(), run.max_minutes, settings])
     if path.is_file():
         plan = read_json(path)
         if plan["inputs"] == inputs:

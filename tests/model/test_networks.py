@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
 from neurolatent.model.blocks import depth_to_space, embed_time, space_to_depth
@@ -72,19 +73,12 @@ def test_untrained_gradient_changes_nothing(model):
         torch.testing.assert_close(given, model.denoiser(noisy, timestep))
 
 
-def test_untrained_model_shrinks_by_the_cosine_of_each_step(model):
-    """Its denoiser is that of white noise, whose exact path stands still; DDIM's chord is short by the cosine."""
-    from neurolatent.model.noise import signal_at
-    from neurolatent.model.sampler import trajectory
-
-    clean, code = torch.randn(1, 4, *TINY.latent_shape), torch.zeros(1, TINY.code_size)
-    signals = [signal_at(step) for step in trajectory(10)]
-    shrunk = 1.0
-    for here, there in zip(signals, signals[1:], strict=False):
-        seen = min(here, signal_at(0))  # the clean timestep is predicted as the first noisy one
-        noise = (1 - seen) ** 0.5
-        shrunk *= there**0.5 * (1 - (1 - here) ** 0.5 * noise) / here**0.5 + (1 - there) ** 0.5 * noise
-    torch.testing.assert_close(model.encode_stochastic(clean, code, steps=10), shrunk * clean, rtol=1e-4, atol=1e-4)
+def test_untrained_model_takes_every_latent_for_white_noise(model):
+    """The exact path of white noise stands still: z_T is z_0, and so is what comes back."""
+    clean, code = model.draw_noise(2, seed=0), torch.zeros(2, TINY.code_size)
+    inferred = model.encode_stochastic(clean, code, steps=100)
+    torch.testing.assert_close(inferred, clean, rtol=0.01, atol=1e-3)
+    torch.testing.assert_close(model.decode(code, inferred, steps=100), clean, rtol=0.01, atol=1e-3)
 
 
 def test_code_depends_on_where_in_the_brain_something_is():
@@ -147,16 +141,14 @@ def test_demo_weights_stay_below_20_megabytes_in_half_precision():
 
 
 def test_semantic_encoder_costs_no_more_than_the_denoiser():
-    from torch.utils.flop_counter import FlopCounterMode
-
     preset = PRESETS["demo"]
     with torch.device("meta"):
         demo = LatentDiffusionAutoencoder(preset)
         volume, noisy = torch.zeros(1, 1, *preset.grid_shape), torch.zeros(1, 4, *preset.latent_shape)
         timestep = torch.zeros(1, dtype=torch.long)
     costs = []
-    for run in (lambda: demo.semantic(volume), lambda: demo.denoiser.descend(noisy, timestep)):
+    for run in (lambda: demo.semantic(volume), lambda: demo.denoiser(noisy, timestep)):
         with FlopCounterMode(display=False) as counter:
             run()
         costs.append(counter.get_total_flops())
-    assert costs[0] <= 2 * costs[1]
+    assert costs[0] <= costs[1]

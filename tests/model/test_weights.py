@@ -116,7 +116,7 @@ def test_a_missing_tensor_is_named(folder):
 
 def test_a_tensor_too_many_is_named(folder):
     rewrite(folder, "vae", lambda state: {**state, "vae.extra": torch.zeros(1)})
-    with pytest.raises(WeightsError, match="at 'vae.extra' expected no such tensor"):
+    with pytest.raises(WeightsError, match=r"at 'vae.extra' expected no such tensor"):
         load_autoencoder(folder, device=CPU)
 
 
@@ -128,7 +128,7 @@ def test_another_shape_is_named(folder):
 
 def test_not_a_number_is_refused(folder):
     rewrite(folder, "denoiser", lambda state: {**state, "scaling.scale": torch.tensor(float("nan"))})
-    with pytest.raises(WeightsError, match="at 'scaling.scale' expected finite numbers"):
+    with pytest.raises(WeightsError, match=r"at 'scaling.scale' expected finite numbers"):
         load_autoencoder(folder, device=CPU)
 
 
@@ -140,7 +140,7 @@ def test_unfinished_weights_are_refused(folder):
 
 def test_a_missing_file_is_refused(folder):
     (folder / "vae.safetensors").unlink()
-    with pytest.raises(WeightsError, match="vae.safetensors: expected weights, found no file"):
+    with pytest.raises(WeightsError, match=r"vae.safetensors: expected weights, found no file"):
         load_autoencoder(folder, device=CPU)
 
 
