@@ -166,7 +166,7 @@ def _notes(edits: Edits, controls: Controls, settings: Settings) -> list[str]:
         ),
         (
             f"The change is the edited scan minus a null edit, decoded the same way from the same z_T in "
-            f"{settings.steps} steps; it is correlated with {name} inside each scan's mask, and once more for the mean maps."
+            f"{settings.steps} steps; it is correlated with {name} inside each scan's mask, and as a mean map."
         ),
         "The age seen in the image is that of an independent regression on voxels, which never met the codes.",
         "Intervals redraw the test people and condition on one trained model and one set of training people.",

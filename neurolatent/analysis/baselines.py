@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
-from sklearn.decomposition import PCA
 
-from neurolatent.shapes import FeatureArray, MaskArray, Values, VoxelArray
+from neurolatent.shapes import FeatureArray, MaskArray, Values, VolumeArray, VoxelArray
 from neurolatent.volume.cache import VolumeCache
 
 MOST_COMPONENTS = 50
@@ -18,15 +17,41 @@ VoxelMatrix = Float[ndarray, "scan voxel"]
 
 
 @dataclass(frozen=True)
+class Components:
+    """Principal components, fitted on training scans, the strongest first."""
+
+    mean: Float[ndarray, " value"]
+    axes: Float[ndarray, "component value"]
+
+    def project(self, values: Float[ndarray, "scan value"]) -> Float[ndarray, "scan component"]:
+        """Give each scan's place along the components."""
+        return (values - self.mean) @ self.axes.T
+
+
+@dataclass(frozen=True)
 class VoxelComponents:
-    """Principal components of the voxels inside a mask, fitted on training scans."""
+    """Principal components of the voxels inside a mask."""
 
     mask: MaskArray
-    pca: PCA
+    components: Components
 
-    def project(self, volumes: VoxelMatrix) -> FeatureArray:
-        """Give each scan's place along the components."""
-        return self.pca.transform(volumes)
+    def project(self, cache: VolumeCache, rows: Rows) -> FeatureArray:
+        """Give the place of scans of the cache along the components."""
+        return self.components.project(voxels_inside(cache, rows, self.mask))
+
+    def project_volumes(self, volumes: VolumeArray) -> FeatureArray:
+        """Give the place of volumes in memory."""
+        return self.components.project(volumes[:, self.mask])
+
+
+def fit_components(values: Float[ndarray, "scan value"]) -> Components:
+    """Fit at most 50 principal components, from the products of scans: there are fewer scans than values."""
+    mean = values.mean(0)
+    centred = values - mean
+    strengths, places = np.linalg.eigh((centred @ centred.T).astype(np.float64))
+    count = min(MOST_COMPONENTS, len(values) - 1)
+    strongest = places[:, ::-1][:, :count] / np.sqrt(np.maximum(strengths[::-1][:count], np.finfo(np.float32).tiny))
+    return Components(mean, strongest.T.astype(centred.dtype) @ centred)
 
 
 def common_mask(cache: VolumeCache, rows: Rows) -> MaskArray:
@@ -39,12 +64,10 @@ def voxels_inside(cache: VolumeCache, rows: Rows, mask: MaskArray) -> VoxelMatri
     return np.stack([np.asarray(cache.volumes[row])[mask] for row in rows]).astype(np.float32)
 
 
-def fit_components(cache: VolumeCache, rows: Rows, *, seed: int) -> VoxelComponents:
-    """Fit at most 50 components on these scans, and on no others."""
+def fit_voxel_components(cache: VolumeCache, rows: Rows) -> VoxelComponents:
+    """Fit components of the voxels of these scans, and of no others."""
     mask = common_mask(cache, rows)
-    count = min(MOST_COMPONENTS, len(rows) - 1)
-    pca = PCA(count, svd_solver="randomized", random_state=seed).fit(voxels_inside(cache, rows, mask))
-    return VoxelComponents(mask, pca)
+    return VoxelComponents(mask, fit_components(voxels_inside(cache, rows, mask)))
 
 
 def mean_image(cache: VolumeCache, rows: Rows) -> VoxelArray:

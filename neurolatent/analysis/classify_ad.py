@@ -12,16 +12,16 @@ from jaxtyping import Bool
 from numpy import ndarray
 
 from neurolatent.analysis import scores
-from neurolatent.analysis.baselines import COMPONENT_CHOICES, fit_components, voxels_inside
+from neurolatent.analysis.baselines import COMPONENT_CHOICES, fit_voxel_components
 from neurolatent.analysis.finding import Estimate, Finding
 from neurolatent.analysis.intervals import RESAMPLES, Resamples, Statistic, resample_subjects
 from neurolatent.analysis.outcome import KEY_COLUMNS, Entry, Outcome, Quantity, Table, compare, write_outcome
-from neurolatent.analysis.probes import fit_classifier
+from neurolatent.analysis.probes import Features, fit_classifier
 from neurolatent.analysis.study import Study
 from neurolatent.analysis.tissue import measure_volumes
 from neurolatent.cohort.visits import Visit
 from neurolatent.errors import NotApplicableError
-from neurolatent.shapes import FeatureArray, Values
+from neurolatent.shapes import Values
 
 PROTOCOL, TITLE = "classify_ad", "Telling Alzheimer's disease from controls"
 MODEL, VOXELS, MEASURED, ORACLE = "semantic code", "voxel PCA", "measured volumes", "oracle"
@@ -38,7 +38,7 @@ class Settings:
     """Options of `classify_ad`."""
 
     seed: int = 1
-    """Of inner folds, components and resampling."""
+    """Of inner folds and resampling."""
     resamples: int = RESAMPLES
     """Bootstrap draws."""
     fewest_per_class: int = 10
@@ -111,28 +111,25 @@ def _score_round(
     study: Study, training: Sequence[Visit], test: Sequence[Visit], settings: Settings
 ) -> dict[str, Values]:
     found: dict[str, Values] = {}
-    for name, (train_x, test_x) in _features(study, training, test, settings).items():
+    for name, features in _features(study, training, test).items():
         columns = COMPONENT_CHOICES if name == VOXELS else (None,)
         subjects = [visit.participant_id for visit in training]
-        probe = fit_classifier(train_x, _is_ad(training), subjects, seed=settings.seed, leading_columns=columns)
-        found[name] = probe.predict_proba(test_x)[:, 1]
+        probe = fit_classifier(features.train, _is_ad(training), subjects, seed=settings.seed, leading_columns=columns)
+        found[name] = probe.probability(features.test)
     if study.truth:
         chances = study.truth.oracle()
         found[ORACLE] = np.array([chances[visit.participant_id, visit.session_id] for visit in test])
     return found
 
 
-def _features(
-    study: Study, training: Sequence[Visit], test: Sequence[Visit], settings: Settings
-) -> dict[str, tuple[FeatureArray, FeatureArray]]:
+def _features(study: Study, training: Sequence[Visit], test: Sequence[Visit]) -> dict[str, Features]:
     keys = [[visit.key for visit in part] for part in (training, test)]
     train_rows, test_rows = (study.rows(part) for part in keys)
-    components = fit_components(study.cache, train_rows, seed=settings.seed)
-    voxels = [components.project(voxels_inside(study.cache, rows, components.mask)) for rows in (train_rows, test_rows)]
+    components = fit_voxel_components(study.cache, train_rows)
     return {
-        MODEL: (study.codes.semantic_of(keys[0]), study.codes.semantic_of(keys[1])),
-        VOXELS: (voxels[0], voxels[1]),
-        MEASURED: (measure_volumes(study.cache, train_rows), measure_volumes(study.cache, test_rows)),
+        MODEL: Features(*(study.codes.semantic_of(part) for part in keys)),
+        VOXELS: Features(*(components.project(study.cache, rows) for rows in (train_rows, test_rows))),
+        MEASURED: Features(*(measure_volumes(study.cache, rows) for rows in (train_rows, test_rows))),
     }
 
 

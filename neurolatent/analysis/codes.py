@@ -12,7 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from neurolatent.analysis.generation import Autoencoder, Generator, LatentArray, Progress
 from neurolatent.device import pick_device
-from neurolatent.errors import SettingsError
+from neurolatent.errors import SettingsError, WeightsError
 from neurolatent.model.weights import Card
 from neurolatent.provenance import read_json, whole_file, write_json
 from neurolatent.shapes import FeatureArray, VolumeArray
@@ -32,7 +32,7 @@ class Codes:
     keys: tuple[ScanKey, ...]
     semantic: FeatureArray
     stochastic_keys: tuple[ScanKey, ...]
-    stochastic: Float16[ndarray, "some channel i j k"]
+    stochastic: Float16[ndarray, "some channel a b c"]
     steps: int
     """DDIM steps from scan to stochastic code."""
     weights_hash: str
@@ -60,6 +60,7 @@ def encode(
 ) -> Codes:
     """Write y of every scan and z_T of some (each person's first scan where none are named); skip what is there."""
     wanted = tuple(stochastic_keys) if stochastic_keys is not None else first_of_each(cache.keys)
+    refuse_other_preprocessing(cache, card)
     present = _matching(folder, cache, card, steps)
     if present and set(wanted) <= set(present.stochastic_keys):
         return present
@@ -101,6 +102,14 @@ def open_codes(folder: Path) -> Codes:
     )
 
 
+def refuse_other_preprocessing(cache: VolumeCache, card: Card) -> None:
+    """Refuse volumes made in another way than those the weights were trained on."""
+    if cache.preprocessing != card.preprocessing:
+        expected, got = card.preprocessing[:12], cache.preprocessing[:12]
+        msg = f"The weights expect volumes of preprocessing {expected}, got {got}. Preprocess again, or train anew."
+        raise WeightsError(msg)
+
+
 def first_of_each(keys: Sequence[ScanKey]) -> tuple[ScanKey, ...]:
     """Return the first scan of each participant, in the order given."""
     first: dict[str, ScanKey] = {}
@@ -136,7 +145,7 @@ def _semantic(generator: Generator, cache: VolumeCache) -> FeatureArray:
 
 def _stochastic(
     generator: Generator, cache: VolumeCache, semantic: FeatureArray, keys: Sequence[ScanKey]
-) -> Float16[ndarray, "some channel i j k"]:
+) -> Float16[ndarray, "some channel a b c"]:
     blocks: list[np.ndarray] = []
     quiet = Generator(generator.model, generator.device, generator.steps)
     for start in range(0, len(keys), generator.batch_scans):

@@ -8,9 +8,8 @@ import numpy as np
 from neurolatent.analysis.baselines import (
     COMPONENT_CHOICES,
     VoxelComponents,
-    fit_components,
+    fit_voxel_components,
     voxel_slopes,
-    voxels_inside,
 )
 from neurolatent.analysis.generation import Generator
 from neurolatent.analysis.probes import AgeProbe, Direction, age_pattern, dose_per_year, fit_age
@@ -102,8 +101,8 @@ def _fit_ruler(study: Study, training: Sequence[Visit], *, older_by_years: float
     probe = fit_age(codes, ages(training), people, seed=seed)
     pattern = age_pattern(probe, codes)
     step = pattern * dose_per_year(probe, pattern) * older_by_years
-    components = fit_components(study.cache, rows, seed=seed)
-    voxels = components.project(voxels_inside(study.cache, rows, components.mask))
+    components = fit_voxel_components(study.cache, rows)
+    voxels = components.project(study.cache, rows)
     return Ruler(
         probe=probe,
         step=step,
@@ -117,14 +116,14 @@ def _fit_ruler(study: Study, training: Sequence[Visit], *, older_by_years: float
 def _random_step(step: Direction, probe: AgeProbe, *, seed: int) -> Direction:
     """Draw a direction and make it as long as the step, in units of each feature's spread."""
     drawn = np.random.default_rng(seed).standard_normal(len(step))
-    return drawn * probe.feature_sd * np.linalg.norm(step / probe.feature_sd) / np.linalg.norm(drawn)
+    sd = probe.scaling.sd
+    return drawn * sd * np.linalg.norm(step / sd) / np.linalg.norm(drawn)
 
 
 def _seen_years(rulers: Sequence[Ruler], edited: VolumeArray, null: VolumeArray) -> Values:
     years: list[float] = []
     for ruler, *pair in zip(rulers, edited, null, strict=True):
-        voxels = np.stack([volume[ruler.components.mask] for volume in pair])
-        older, younger = ruler.voxel_probe.predict(ruler.components.project(voxels))
+        older, younger = ruler.voxel_probe.predict(ruler.components.project_volumes(np.stack(pair)))
         years.append(float(older - younger) * ruler.voxel_probe.stretch)
     return np.array(years)
 

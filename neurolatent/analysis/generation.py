@@ -15,7 +15,7 @@ from neurolatent.shapes import Code, FeatureArray, Latent, Volume, VolumeArray
 
 BATCH_SCANS = 8
 
-LatentArray = Float[ndarray, "scan channel i j k"]
+LatentArray = Float[ndarray, "scan channel a b c"]
 Progress = Callable[[str, int, int], None]
 """Called as (what, done, total) while scans go through the model."""
 

@@ -62,7 +62,7 @@ def resample_subjects(
     """Draw subjects with replacement, within strata where given; the subject and stratum of each scan come in order."""
     names, row_of_scan = np.unique(np.asarray(subjects), return_inverse=True)
     if len(names) < FEWEST_SUBJECTS:
-        msg = f"An interval needs at least {FEWEST_SUBJECTS} subjects, got {list(names)}. Add scans to the test set."
+        msg = f"An interval needs at least {FEWEST_SUBJECTS} subjects, got {names.tolist()}. Add scans to the test set."
         raise SettingsError(msg)
     stratum = _stratum_of_subject(names, subjects, strata)
     rng = np.random.default_rng(seed)

@@ -19,7 +19,7 @@ def correlate(first: VolumeArray, second: VolumeArray, masks: MaskArrays) -> Val
 
 
 def correlation_of_means(first: VolumeArray, second: VolumeArray, mask: MaskArray) -> Statistic:
-    """Correlation of the two weighted mean maps over one mask.
+    """Correlation of the two weighted mean maps over one mask; 0 where one is flat.
 
     The mean of centred maps is the centred mean, so all products of means come from the maps' own products: no mean
     map is ever made for a resample.
@@ -29,7 +29,8 @@ def correlation_of_means(first: VolumeArray, second: VolumeArray, mask: MaskArra
 
     def statistic(weights: Weights) -> Drawn:
         products = [((weights @ gram) * weights).sum(1) for gram in (cross, own_x, own_y)]
-        return products[0] / np.sqrt(products[1] * products[2])
+        length = np.sqrt(products[1] * products[2])
+        return np.divide(products[0], length, out=np.zeros_like(length), where=length > 0)
 
     return statistic
 

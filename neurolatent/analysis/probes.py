@@ -4,74 +4,70 @@ Scaling and the strength of the penalty are part of the fit; the penalty is chos
 that no person helps to choose it from both sides.
 """
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy import ndarray
-from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.model_selection import GridSearchCV, GroupKFold, StratifiedGroupKFold, cross_val_predict
-from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from neurolatent.errors import SettingsError
 from neurolatent.shapes import FeatureArray, Values
 
 INNER_FOLDS = 5
-RIDGE_PENALTIES = tuple(10.0**power for power in range(-1, 6))
+RIDGE_PENALTIES = np.array([10.0**power for power in range(-1, 6)])
 LOGISTIC_STRENGTHS = tuple(10.0**power for power in range(-5, 2))
 SMALLEST_CORRECTION_SLOPE = 0.5
 """Predictions flatter than this are not stretched further: dividing by a small slope multiplies noise."""
 
+ALL_COLUMNS: tuple[int | None, ...] = (None,)
 Direction = Float[ndarray, " feature"]
+Flags = Bool[ndarray, " scan"]
 
 
-class LeadingColumns(TransformerMixin, BaseEstimator):
-    """Keep the first columns; for principal components, which come in order of variance."""
+@dataclass(frozen=True)
+class Features:
+    """One kind of features of a round's training scans and of its test scans."""
 
-    def __init__(self, columns: int | None = None) -> None:
-        self.columns = columns
+    train: FeatureArray
+    test: Float[ndarray, "test feature"]
 
-    def fit(self, features: FeatureArray, target: object = None) -> Self:  # noqa: ARG002
-        """Learn nothing."""
-        return self
 
-    def transform(self, features: FeatureArray) -> FeatureArray:
-        """Cut the other columns off."""
-        return features[:, : self.columns]
+@dataclass(frozen=True)
+class Scaling:
+    """The leading columns of features, centred and divided by their spread among the training scans."""
+
+    columns: int | None
+    mean: Float[ndarray, " kept"]
+    sd: Float[ndarray, " kept"]
+
+    def __call__(self, features: FeatureArray) -> Float[ndarray, "scan kept"]:
+        """Cut and standardise."""
+        return (features[:, : self.columns] - self.mean) / self.sd
 
 
 @dataclass(frozen=True)
 class AgeProbe:
     """A ridge regression of age, with what its out-of-fold training predictions say about its bias."""
 
-    pipeline: Pipeline
+    scaling: Scaling
+    weights: Direction
+    """Years per standard deviation of each feature."""
+    intercept_years: float
+    penalty: float
     gap_slope: float
     """Of predicted minus true age on age, out of fold among the training scans."""
     gap_offset_years: float
 
     def predict(self, features: FeatureArray) -> Values:
         """Predicted age in years, as the regression gives it: drawn towards the mean."""
-        return self.pipeline.predict(features)
+        return self.scaling(features) @ self.weights + self.intercept_years
 
     def correct_gap(self, gap_years: Values, age_years: Values) -> Values:
         """Subtract the training line from the gap: Beheshti et al. 2019 (doi:10.1016/j.nicl.2019.102063)."""
         return gap_years - (self.gap_offset_years + self.gap_slope * age_years)
-
-    @property
-    def filter_weights(self) -> Direction:
-        """Years per standard deviation of each feature."""
-        return self.pipeline.named_steps["fit"].coef_
-
-    @property
-    def feature_sd(self) -> Direction:
-        """Standard deviation of each feature among the training scans."""
-        return self.pipeline.named_steps["scale"].scale_
 
     @property
     def stretch(self) -> float:
@@ -79,33 +75,44 @@ class AgeProbe:
         return 1 / max(1 + self.gap_slope, SMALLEST_CORRECTION_SLOPE)
 
 
+@dataclass(frozen=True)
+class ClassProbe:
+    """A logistic regression of two classes."""
+
+    scaling: Scaling
+    regression: LogisticRegression
+
+    def probability(self, features: FeatureArray) -> Values:
+        """Probability of the positive class, were both equally frequent."""
+        return self.regression.predict_proba(self.scaling(features))[:, 1]
+
+
 def fit_classifier(
     features: FeatureArray,
-    positive: Bool[ndarray, " scan"],
+    positive: Flags,
     subjects: Sequence[str],
     *,
     seed: int,
-    leading_columns: Sequence[int | None] = (None,),
-) -> GridSearchCV:
+    leading_columns: Sequence[int | None] = ALL_COLUMNS,
+) -> ClassProbe:
     """Fit a logistic regression with balanced classes, so that 0.5 is the threshold that weighs both alike."""
     smallest_class = min(int(positive.sum()), int((~positive).sum()))
     if smallest_class < 2:
         msg = (
-            f"A probe needs two training subjects of each class, got {int(positive.sum())} positive of {len(positive)}."
+            f"A probe needs two training subjects of each class, got {int(positive.sum())} of {len(positive)} positive."
         )
         raise SettingsError(msg)
-    classifier = LogisticRegression(class_weight="balanced", max_iter=2000, random_state=seed)
-    search = GridSearchCV(
-        Pipeline([("columns", LeadingColumns()), ("scale", StandardScaler()), ("fit", classifier)]),
-        {"fit__C": LOGISTIC_STRENGTHS, "columns__columns": list(leading_columns)},
-        scoring="neg_log_loss",
-        cv=StratifiedGroupKFold(min(INNER_FOLDS, smallest_class), shuffle=True, random_state=seed),
-        error_score="raise",  # pyright: ignore[reportArgumentType]
-    )
-    with warnings.catch_warnings():
-        # A weak penalty on separable classes never converges; the inner folds then prefer a stronger one.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        return search.fit(features, positive, groups=np.asarray(subjects))
+    inner = StratifiedGroupKFold(min(INNER_FOLDS, smallest_class), shuffle=True, random_state=seed)
+    folds = list(inner.split(features, positive, np.asarray(subjects)))
+    choices = [(columns, strength) for columns in leading_columns for strength in LOGISTIC_STRENGTHS]
+    losses = [
+        sum(
+            _log_loss(_fit_logistic(features[fit], positive[fit], *choice), features[held], positive[held])
+            for fit, held in folds
+        )
+        for choice in choices
+    ]
+    return _fit_logistic(features, positive, *choices[int(np.argmin(losses))])
 
 
 def fit_age(
@@ -114,21 +121,24 @@ def fit_age(
     subjects: Sequence[str],
     *,
     seed: int,
-    leading_columns: Sequence[int | None] = (None,),
+    leading_columns: Sequence[int | None] = ALL_COLUMNS,
 ) -> AgeProbe:
     """Fit a ridge regression, then its bias line on the training scans' out-of-fold predictions."""
-    groups = np.asarray(subjects)
-    folds = GroupKFold(_inner_folds(subjects), shuffle=True, random_state=seed)
-    search = GridSearchCV(
-        Pipeline([("columns", LeadingColumns()), ("scale", StandardScaler()), ("fit", Ridge())]),
-        {"fit__alpha": RIDGE_PENALTIES, "columns__columns": list(leading_columns)},
-        scoring="neg_mean_squared_error",
-        cv=folds,
-        error_score="raise",  # pyright: ignore[reportArgumentType]
-    ).fit(features, age_years, groups=groups)
-    out_of_fold = cross_val_predict(search.best_estimator_, features, age_years, groups=groups, cv=folds)
-    gap_slope, gap_offset_years = np.polyfit(age_years, out_of_fold - age_years, 1)
-    return AgeProbe(search.best_estimator_, float(gap_slope), float(gap_offset_years))
+    folds = list(_grouped_folds(features, subjects, seed=seed))
+    out_of_fold = {columns: _out_of_fold(features, age_years, folds, columns) for columns in leading_columns}
+    errors = {columns: ((found - age_years) ** 2).mean(1) for columns, found in out_of_fold.items()}
+    columns = min(errors, key=lambda choice: errors[choice].min())
+    best = int(np.argmin(errors[columns]))
+    gap_slope, gap_offset_years = np.polyfit(age_years, out_of_fold[columns][best] - age_years, 1)
+    scaling = _fit_scaling(features, columns)
+    return AgeProbe(
+        scaling=scaling,
+        weights=_ridge_path(scaling(features), age_years)[best],
+        intercept_years=float(age_years.mean()),
+        penalty=float(RIDGE_PENALTIES[best]),
+        gap_slope=float(gap_slope),
+        gap_offset_years=float(gap_offset_years),
+    )
 
 
 def age_pattern(probe: AgeProbe, features: FeatureArray) -> Direction:
@@ -136,23 +146,58 @@ def age_pattern(probe: AgeProbe, features: FeatureArray) -> Direction:
 
     It is given in the features' own units; moving along the raw weights would also move what they only cancel.
     """
-    centred = (features - features.mean(0)) / probe.feature_sd
-    pattern = centred.T @ (centred @ probe.filter_weights) / (len(features) - 1)
-    return pattern * probe.feature_sd
+    scaled = probe.scaling(features)
+    pattern = scaled.T @ (scaled @ probe.weights) / (len(features) - 1)
+    return pattern * probe.scaling.sd
 
 
 def dose_per_year(probe: AgeProbe, direction: Direction) -> float:
     """How far along a direction the bias-corrected prediction rises by one year."""
-    rise = float((probe.filter_weights / probe.feature_sd) @ direction) * probe.stretch
+    rise = float((probe.weights / probe.scaling.sd) @ direction) * probe.stretch
     if rise == 0:
         msg = "The age probe reads nothing from the code (all weights are 0), so no direction ages it. Train longer."
         raise SettingsError(msg)
     return 1 / rise
 
 
-def _inner_folds(subjects: Sequence[str]) -> int:
+def _fit_scaling(features: FeatureArray, columns: int | None) -> Scaling:
+    kept = features[:, :columns].astype(np.float64)
+    sd = kept.std(0)
+    return Scaling(columns, kept.mean(0), np.where(sd > 0, sd, 1.0))
+
+
+def _ridge_path(scaled: FeatureArray, target: Values) -> Float[ndarray, "penalty feature"]:
+    """Return the ridge weights for every penalty, from one decomposition: w = V (S² + α)⁻¹ S Uᵀ (t − mean t)."""
+    u, s, v = np.linalg.svd(scaled, full_matrices=False)
+    return (s / (s**2 + RIDGE_PENALTIES[:, None]) * (u.T @ (target - target.mean()))) @ v
+
+
+def _out_of_fold(
+    features: FeatureArray, target: Values, folds: Sequence[tuple[ndarray, ndarray]], columns: int | None
+) -> Float[ndarray, "penalty scan"]:
+    predicted = np.empty((len(RIDGE_PENALTIES), len(target)))
+    for fit, held in folds:
+        scaling = _fit_scaling(features[fit], columns)
+        weights = _ridge_path(scaling(features[fit]), target[fit])
+        predicted[:, held] = weights @ scaling(features[held]).T + target[fit].mean()
+    return predicted
+
+
+def _grouped_folds(features: FeatureArray, subjects: Sequence[str], *, seed: int) -> Iterator[tuple[ndarray, ndarray]]:
     count = len(set(subjects))
     if count < 3:
         msg = f"A probe needs at least 3 training subjects, got {count}. Add people to the cohort."
         raise SettingsError(msg)
-    return min(INNER_FOLDS, count)
+    inner = GroupKFold(min(INNER_FOLDS, count), shuffle=True, random_state=seed)
+    return inner.split(features, groups=np.asarray(subjects))
+
+
+def _fit_logistic(features: FeatureArray, positive: Flags, columns: int | None, strength: float) -> ClassProbe:
+    scaling = _fit_scaling(features, columns)
+    regression = LogisticRegression(C=strength, class_weight="balanced", max_iter=200, solver="newton-cholesky")
+    return ClassProbe(scaling, regression.fit(scaling(features), positive))
+
+
+def _log_loss(probe: ClassProbe, features: FeatureArray, positive: Flags) -> float:
+    chance = np.clip(probe.probability(features), 1e-12, 1 - 1e-12)
+    return -float(np.log(np.where(positive, chance, 1 - chance)).sum())

@@ -9,19 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool
 from numpy import ndarray
-from sklearn.decomposition import PCA
 
 from neurolatent.analysis import scores
-from neurolatent.analysis.baselines import COMPONENT_CHOICES, MOST_COMPONENTS, fit_components, voxels_inside
+from neurolatent.analysis.baselines import COMPONENT_CHOICES, MOST_COMPONENTS, fit_components, fit_voxel_components
 from neurolatent.analysis.finding import Estimate, Fact, Finding
 from neurolatent.analysis.intervals import RESAMPLES, Statistic, resample_subjects
 from neurolatent.analysis.outcome import KEY_COLUMNS, Entry, Outcome, Quantity, Table, compare, write_outcome
-from neurolatent.analysis.probes import AgeProbe, fit_age
+from neurolatent.analysis.probes import AgeProbe, Features, fit_age
 from neurolatent.analysis.selection import Controls, aged_scans, ages, require_controls, stable_controls, subjects
 from neurolatent.analysis.study import Study
 from neurolatent.cohort.visits import Visit
 from neurolatent.errors import NotApplicableError
-from neurolatent.shapes import FeatureArray, Values
+from neurolatent.shapes import Values
 
 PROTOCOL, TITLE = "regress_age", "Predicting age"
 MODEL, STOCHASTIC, VOXELS, MEAN = "semantic code", "stochastic code", "voxel PCA", "mean age"
@@ -34,7 +33,7 @@ class Settings:
     """Options of `regress_age`."""
 
     seed: int = 1
-    """Of inner folds, components and resampling."""
+    """Of inner folds and resampling."""
     resamples: int = RESAMPLES
     """Bootstrap draws."""
 
@@ -124,33 +123,26 @@ def _predict_round(
             predicted[name] = np.full(len(test), ages(training).mean())
             continue
         features = _voxel_features if name == VOXELS else _noise_features
-        train_x, test_x = features(study, training, test, settings)
+        found = features(study, training, test)
         rival = fit_age(
-            train_x, ages(training), subjects(training), seed=settings.seed, leading_columns=COMPONENT_CHOICES
+            found.train, ages(training), subjects(training), seed=settings.seed, leading_columns=COMPONENT_CHOICES
         )
-        predicted[name] = rival.predict(test_x)
+        predicted[name] = rival.predict(found.test)
     return probe, predicted
 
 
-def _voxel_features(
-    study: Study, training: Sequence[Visit], test: Sequence[Visit], settings: Settings
-) -> tuple[FeatureArray, FeatureArray]:
+def _voxel_features(study: Study, training: Sequence[Visit], test: Sequence[Visit]) -> Features:
     train_rows, test_rows = (study.rows([visit.key for visit in part]) for part in (training, test))
-    components = fit_components(study.cache, train_rows, seed=settings.seed)
-    train_x, test_x = (
-        components.project(voxels_inside(study.cache, rows, components.mask)) for rows in (train_rows, test_rows)
-    )
-    return train_x, test_x
+    components = fit_voxel_components(study.cache, train_rows)
+    return Features(*(components.project(study.cache, rows) for rows in (train_rows, test_rows)))
 
 
-def _noise_features(
-    study: Study, training: Sequence[Visit], test: Sequence[Visit], settings: Settings
-) -> tuple[FeatureArray, FeatureArray]:
+def _noise_features(study: Study, training: Sequence[Visit], test: Sequence[Visit]) -> Features:
     train_x, test_x = (
         study.codes.stochastic_of([visit.key for visit in part]).reshape(len(part), -1) for part in (training, test)
     )
-    pca = PCA(min(MOST_COMPONENTS, len(train_x) - 1), svd_solver="randomized", random_state=settings.seed).fit(train_x)
-    return pca.transform(train_x), pca.transform(test_x)
+    components = fit_components(train_x)
+    return Features(components.project(train_x), components.project(test_x))
 
 
 def _estimates(predictions: Predictions, controls: Controls, settings: Settings, *, group: str) -> list[Estimate]:

@@ -12,7 +12,7 @@ from jaxtyping import Bool
 from numpy import ndarray
 
 from neurolatent.analysis.certificate import Verdict, certify
-from neurolatent.analysis.codes import Codes, open_codes, read_volumes
+from neurolatent.analysis.codes import Codes, open_codes, read_volumes, refuse_other_preprocessing
 from neurolatent.analysis.generation import Autoencoder, Generator, LatentArray, Progress
 from neurolatent.cohort.sidecar import Sidecar, read_sidecar
 from neurolatent.cohort.splits import Split, read_split
@@ -76,7 +76,7 @@ class Study:
     def test_subjects(self) -> frozenset[str]:
         """Everyone who is tested in some round, and has a usable scan."""
         tested = frozenset[str]().union(*(round_.test for round_ in self.split.rounds()))
-        return tested & self.first_scans.keys()
+        return tested.intersection(self.first_scans)
 
     def certify(self) -> Verdict:
         """Compare the test people with those each training stage has seen."""
@@ -123,6 +123,7 @@ def open_study(
     """Open what the steps before left, and refuse what does not belong together."""
     card = read_card(workspace.model(run))
     cache = open_cache(workspace.cache(PRESETS[card.preset].spacing_mm))
+    refuse_other_preprocessing(cache, card)
     codes = open_codes(workspace.codes(run))
     command = f"Run `neurolatent encode {workspace.root} --run {run}` again."
     _refuse_other(workspace.codes(run), "weights", card.weights_hash, codes.weights_hash, command)

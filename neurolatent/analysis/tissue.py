@@ -15,7 +15,7 @@ HISTOGRAM_BINS = 128
 MIXTURE_ROUNDS = 60
 NARROWEST_CLASS = 0.01
 
-Box = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 
 Intensities = Float[ndarray, " voxel"]
 

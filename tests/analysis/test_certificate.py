@@ -1,0 +1,48 @@
+"""Leakage is refused where labels were used, and marked where they were not."""
+
+import pytest
+
+from neurolatent.errors import LeakageError
+
+
+def test_weights_trained_elsewhere_are_certified(study):
+    assert study.certify().certificate == "certified"
+
+
+def test_an_unsupervised_stage_that_saw_test_people_makes_the_result_transductive(with_stages, make_stage):
+    verdict = with_stages({"vae": make_stage(["sub-000", "sub-001"]), "denoiser": make_stage(["x"])}).certify()
+    assert verdict.certificate == "transductive"
+    assert "vae (2)" in verdict.reason
+    assert "denoiser" not in verdict.reason
+
+
+def test_a_supervised_stage_that_saw_test_people_is_refused_by_name_and_count(with_stages, make_stage):
+    leaky = with_stages({"fine-tuning": make_stage(["sub-000", "sub-001", "sub-002"], supervised=True)})
+    with pytest.raises(LeakageError, match="'fine-tuning' was fitted on 3 of the 48 test subjects"):
+        leaky.certify()
+
+
+def test_a_normalisation_fitted_on_test_people_is_refused_though_it_uses_no_labels(with_stages, make_stage):
+    with pytest.raises(LeakageError, match="'normalisation' was fitted on 1 of the 48"):
+        with_stages({"normalisation": make_stage(["sub-005"])}).certify()
+
+
+def test_the_same_id_in_another_cohort_is_another_person(with_stages, make_stage):
+    assert with_stages({"vae": make_stage(["sub-000"], cohort="other")}).certify().certificate == "certified"
+
+
+def test_undisclosed_people_of_the_same_cohort_count_as_seen(with_stages, make_stage):
+    assert "vae (48)" in with_stages({"vae": make_stage(["n/a"])}).certify().reason
+    assert with_stages({"vae": make_stage(["n/a"], cohort="other")}).certify().certificate == "certified"
+
+
+def test_a_stage_that_names_nobody_may_have_seen_everybody(with_stages, make_stage):
+    assert "vae (48)" in with_stages({"vae": make_stage([])}).certify().reason
+
+
+def test_only_test_people_matter_on_a_holdout(healthy_study, make_stage):
+    training = sorted(healthy_study.split.training_subjects())
+    from dataclasses import replace
+
+    card = replace(healthy_study.card, stages={"probe": make_stage(training, supervised=True)})
+    assert replace(healthy_study, card=card).certify().certificate == "certified"
