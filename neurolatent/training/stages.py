@@ -1,8 +1,8 @@
 """Train VAE, denoiser and autoencoder one after the other; what is finished is skipped, what was cut off goes on."""
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +14,12 @@ from neurolatent.model.presets import Preset
 from neurolatent.model.weights import (
     CARD_NAME,
     Card,
-    Person,
     StageRecord,
     fingerprint,
     hash_weights,
     load_autoencoder,
     load_part,
     read_card,
-    read_record,
     save_part,
     write_card,
 )
@@ -30,49 +28,15 @@ from neurolatent.training.batches import Scans
 from neurolatent.training.checkpoint import Progress
 from neurolatent.training.fit import FitOptions, fit_stage
 from neurolatent.training.latents import cache_latents, fit_scaling
-from neurolatent.training.plan import STAGES, Estimate, estimate, plan_steps, stage_length, stage_settings
+from neurolatent.training.plan import STAGES, Estimate, estimate, plan_steps, stage_settings
+from neurolatent.training.run import Run, record_stage
 from neurolatent.training.validation import validate
 from neurolatent.volume.cache import VolumeCache
 
 __all__ = ["Estimate", "estimate", "train"]
 
-FORMAT_VERSION = 1
 CHECKPOINT_SECONDS = 60.0
-WORK_FOLDER = "training"
 LICENCE = "CC-BY-4.0 where every scan was simulated; otherwise as the cohorts' terms say"
-
-
-@dataclass(frozen=True)
-class Run:
-    """What one training is asked to do."""
-
-    cache: VolumeCache
-    folder: Path
-    preset: Preset
-    training_rows: tuple[int, ...]
-    validation_rows: tuple[int, ...]
-    cohort: str
-    seed: int
-    device: torch.device
-    max_minutes: float | None
-    initial: Path | None
-    progress: Progress | None
-    checkpoint_seconds: float
-
-    @property
-    def work(self) -> Path:
-        """Checkpoints, latents and logs, of no use once the card is written but to see how it went."""
-        return self.folder / WORK_FOLDER
-
-    def people(self, rows: Sequence[int]) -> tuple[Person, ...]:
-        """Return who is in these rows."""
-        return tuple(sorted({(self.cohort, self.cache.keys[row].participant_id) for row in rows}))
-
-    def fingerprint(self) -> str:
-        """Hash what all stages depend on; what each needs beside it is its own matter."""
-        keys = [[list(self.cache.keys[row]) for row in rows] for rows in (self.training_rows, self.validation_rows)]
-        initial = read_card(self.initial).weights_hash if self.initial else None
-        return hash_settings([FORMAT_VERSION, self.cache.hash, self.cohort, keys, self.seed, initial])
 
 
 def train(  # noqa: PLR0913 - one call states the whole training
@@ -151,34 +115,6 @@ def _refuse_unfit(run: Run) -> None:
         raise SettingsError(msg)
 
 
-def _finished(run: Run, stage: str, inputs: str) -> StageRecord | None:
-    """Return the record of a stage that was trained from the same inputs and whose file is as it was left."""
-    path, weights = run.work / f"{stage}.json", run.folder / f"{stage}.safetensors"
-    if not path.is_file() or not weights.is_file():
-        return None
-    content = read_json(path)
-    matches = content["inputs"] == inputs and content["file"] == hash_file(weights)
-    return read_record(content["record"]) if matches else None
-
-
-def _record(run: Run, stage: str, *, steps: int, seconds: float, metrics: Mapping[str, float]) -> StageRecord:
-    """Say whom the stage has seen: its own people, and those of the weights it started from."""
-    inherited = read_card(run.initial).stages[stage] if run.initial else None
-    subjects = {*run.people(run.training_rows), *(inherited.subjects if inherited else ())}
-    validation = {*run.people(run.validation_rows), *(inherited.validation_subjects if inherited else ())}
-    ordered = tuple(sorted(subjects))
-    return StageRecord(
-        subjects=ordered,
-        subjects_hash=hash_settings([list(person) for person in ordered]),
-        validation_subjects=tuple(sorted(validation)),
-        supervised=False,
-        steps=steps,
-        planned_steps=stage_length(run.preset, stage).steps,
-        seconds=round(seconds, 1),
-        metrics=metrics,
-    )
-
-
 def _latents(run: Run, model: LatentDiffusionAutoencoder, inputs: str) -> np.ndarray:
     """Cache the latents, unless these are there, and take the scaling from them."""
     path, done = run.work / "latents.npy", run.work / "latents.json"
@@ -231,7 +167,7 @@ def _stage(
 ) -> StageRecord:
     """Train one stage, or load it where the same has been trained before."""
     done = run.work / f"{stage}.json"
-    finished = _finished(run, stage, inputs)
+    finished = finished_record(run, stage, inputs)
     if finished:
         load_part(run.folder, model, stage)
         if run.progress:
@@ -251,7 +187,7 @@ def _stage(
     )
     fit_stage(model, stage, scans, options)
     metrics = validate(model, stage, Scans(run.cache, run.validation_rows, 1), device=run.device)
-    record = _record(run, stage, steps=steps, seconds=time.monotonic() - started, metrics=metrics)
+    record = record_stage(run, stage, steps=steps, seconds=time.monotonic() - started, metrics=metrics)
     saved = save_part(run.folder, model, stage)
     load_part(run.folder, model, stage)
     write_json(done, {"inputs": inputs, "file": saved, "record": asdict(record)})
