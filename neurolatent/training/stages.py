@@ -29,7 +29,7 @@ from neurolatent.training.checkpoint import Progress
 from neurolatent.training.fit import FitOptions, fit_stage
 from neurolatent.training.latents import cache_latents, fit_scaling
 from neurolatent.training.plan import STAGES, Estimate, estimate, plan_steps, stage_settings
-from neurolatent.training.run import Run, record_stage
+from neurolatent.training.run import Run, finished_record, record_stage
 from neurolatent.training.validation import validate
 from neurolatent.volume.cache import VolumeCache
 
