@@ -1,7 +1,6 @@
 """Anatomies with gyral patterns of their own, made from the template by large warps and perturbed tissue maps."""
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 import torch
@@ -28,8 +27,10 @@ MAPS = ("grey", "white", "intracranial", "detail")
 
 WARP_SCALES_MM, WARP_SIZES_MM = (28.0, 14.0, 8.0), (4.0, 3.2, 1.5)
 TISSUE_SCALES_MM, TISSUE_SIZES = (12.0, 5.0), (0.35, 0.35)
-OPENING = 0.9
-"""Amplitude of the ventricles' field that brings the template's to those of about 70 years."""
+PRIOR = Lattice(spacing_mm=2.5, shape=(66, 82, 74), centre_mm=(0.0, -17.0, 3.0))
+"""Of the region priors, whose edges are soft."""
+OPENING = 1.3
+"""Amplitude of the ventricles' field that brings the template's to those of about 75 years."""
 SHARPNESS = 2.2
 FLUID_BIAS = 1.0
 """Opens the sulci that averaging many brains closed."""
@@ -44,17 +45,21 @@ class Anatomy:
 
     index: int
     maps: Field
-    """Channels as in MAPS: shares of grey, white and everything intracranial; deviation from pure tissue's intensity."""
-    labels: Field
-    """Channels as in REGIONS: the share of each node that belongs to the region."""
+    """Channels as in MAPS: shares of grey, of white and of the inside of the skull; intensity beyond pure tissue's."""
+    measured: Field
+    """Channels as in REGIONS, the share of each node that belongs to the region; then the inside of the skull."""
     hindbrain: ScalarField
     temporal_lobe: ScalarField
 
+    @property
+    def labels(self) -> Field:
+        """The channels of REGIONS alone."""
+        return self.measured[: len(REGIONS)]
 
-def build_anatomy(template: TemplateMaps, index: int) -> Anatomy:
-    """Make the anatomy of that number; the same for every cohort."""
+
+def build_anatomy(source: Field, index: int) -> Anatomy:
+    """Make the anatomy of that number from the prepared template; the same for every cohort."""
     rng = np.random.default_rng(np.random.SeedSequence(_ANATOMY_STREAM, spawn_key=(index,)))
-    source = prepare_template(template)
     nodes = FINE.points()
     places = nodes + COARSE.sample(_gyral_warp(rng, source), nodes)
     sampled = FINE.sample(source, places).reshape(-1, *FINE.shape)
@@ -66,7 +71,7 @@ def draw_noise(
     rng: np.random.Generator, lattice: Lattice, scales: tuple[float, ...], sizes: tuple[float, ...]
 ) -> VectorField:
     """Draw three smooth random fields, each the sum of several scales."""
-    white = torch.from_numpy(rng.standard_normal((3, *lattice.shape), dtype=np.float32))
+    white = torch.as_tensor(rng.standard_normal((3, *lattice.shape), dtype=np.float32))
     return smooth_noise(white, lattice, scales, sizes)
 
 
@@ -77,7 +82,6 @@ def _gyral_warp(rng: np.random.Generator, source: Field) -> VectorField:
     return flow_on_lattice(draw_noise(rng, COARSE, WARP_SCALES_MM, WARP_SIZES_MM) * hold, COARSE)
 
 
-@cache
 def prepare_template(template: TemplateMaps) -> Field:
     """Return the template on FINE: grey, white, support, detail and region priors, its ventricles at `OPENING`.
 
@@ -85,7 +89,7 @@ def prepare_template(template: TemplateMaps) -> Field:
     """
     nodes = FINE.points()
     raw = _sample_template(template, nodes)
-    priors = region_priors(nodes).reshape(-1, *FINE.shape)
+    priors = PRIOR.sample(region_priors(PRIOR.points()).reshape(-1, *PRIOR.shape), nodes).reshape(-1, *FINE.shape)
     grey, white, support, _ = raw
     fluid = (support - grey - white).clamp_min(0.0)
     ventricle, white, support = coarsen(
@@ -98,7 +102,7 @@ def prepare_template(template: TemplateMaps) -> Field:
 
 def _sample_template(template: TemplateMaps, places: Points) -> Field:
     """Return grey, white, brain support and the T1's deviation from pure tissue, on FINE."""
-    t1, grey, white = (torch.from_numpy(values.copy()) for values in (template.t1, template.grey, template.white))
+    t1, grey, white = (torch.tensor(values) for values in (template.t1, template.grey, template.white))
     support = (t1 > 0).to(t1.dtype)
     pure_grey, pure_white, pure_fluid = TEMPLATE_INTENSITIES
     fluid = (1 - grey - white).clamp(0, 1)
@@ -136,5 +140,5 @@ def _with_labels(index: int, maps: Field, priors: Field) -> Anatomy:
     entorhinal = in_entorhinal * grey * (1 - in_hippocampus)
     cortex = (grey * (1 - in_deep) * (1 - in_hippocampus) * (1 - hindbrain) - entorhinal).clamp_min(0.0)
     lobe = in_temporal * (1 - hindbrain)
-    labels = torch.stack([ventricle, hippocampus, entorhinal, cortex * lobe, cortex, grey + white])
-    return Anatomy(index, maps, labels, hindbrain, lobe)
+    measured = torch.stack([ventricle, hippocampus, entorhinal, cortex * lobe, cortex, grey + white, intracranial])
+    return Anatomy(index, maps, measured, hindbrain, lobe)

@@ -98,7 +98,7 @@ def _cortex_fields(anatomy: Anatomy) -> Fields:
     grey, white, intracranial, _ = anatomy.maps
     ventricle, temporal, cortex = (anatomy.labels[REGIONS.index(name)] for name in ("ventricle", "temporal", "grey"))
     outer = (intracranial - grey - white - ventricle).clamp_min(0.0)
-    growth = -exchange(cortex, outer, FINE, reach_mm=6.0)
+    growth = -exchange(cortex, outer, FINE, reach_mm=10.0)
     window = blur(intracranial[None], 1.0)[0]
     everywhere = confined_velocity(blur(growth[None], 0.8)[0], window, FINE)
     lobe = blur(anatomy.temporal_lobe[None], 3.0)[0]

@@ -40,10 +40,13 @@ def skull_window(intracranial: ScalarField, lattice: Lattice, *, rim_mm: float) 
 def coarsen(field: Field, fine: Lattice, coarse: Lattice) -> Field:
     """Carry a field to a coarser lattice without aliasing."""
     smoothed = blur_mm(field, fine, 0.4 * coarse.spacing_mm)
-    return fine.sample(smoothed, coarse.points(device=str(field.device))).reshape(field.shape[0], *coarse.shape)
+    return fine.sample(smoothed, coarse.points()).reshape(field.shape[0], *coarse.shape)
 
 
 def ventricle_velocity(ventricle: ScalarField, white: ScalarField, window: ScalarField) -> VectorField:
     """Return the flow that opens the ventricles at the expense of the white matter around them, on COARSE."""
-    growth = -exchange(ventricle, white, COARSE, reach_mm=14.0)
+    # The source is wider than the ventricle, so that what has opened goes on opening; deep grey matter moves with it.
+    source = blur_mm(ventricle[None], COARSE, 5.0)[0].clamp_min(0.0)
+    receiver = white / (1 + 8 * source / source.max())
+    growth = -exchange(source, receiver, COARSE, reach_mm=14.0)
     return per_log_volume(confined_velocity(growth, window, COARSE), ventricle, COARSE)

@@ -32,13 +32,17 @@ class Lattice:
         )
         return x, y, z
 
-    def points(self, *, device: str = "cpu") -> Points:
-        """Return the positions of all nodes, in C order."""
-        axes = [
-            origin + self.spacing_mm * torch.arange(extent, dtype=torch.float32, device=device)
+    def axes(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the nodes' positions along x, y and z, on torch's default device."""
+        x, y, z = (
+            origin + self.spacing_mm * torch.arange(extent, dtype=torch.float32)
             for origin, extent in zip(self.origin_mm, self.shape, strict=True)
-        ]
-        return torch.stack(torch.meshgrid(*axes, indexing="ij")).reshape(3, -1)
+        )
+        return x, y, z
+
+    def points(self) -> Points:
+        """Return the positions of all nodes, in C order."""
+        return torch.stack(torch.meshgrid(*self.axes(), indexing="ij")).reshape(3, -1)
 
     def sample(self, field: Field, points: Points) -> Float[Tensor, "channel n"]:
         """Interpolate linearly at the points; beyond the lattice its outermost values go on."""
@@ -52,13 +56,13 @@ class Lattice:
 
 FINE = Lattice(spacing_mm=1.5, shape=(108, 135, 120), centre_mm=(0.0, -17.0, 3.0))
 """Of tissue maps and of the fields that move the cortex."""
-COARSE = Lattice(spacing_mm=4.0, shape=(48, 60, 48), centre_mm=(0.0, -17.0, 5.0))
+COARSE = Lattice(spacing_mm=4.0, shape=(40, 52, 44), centre_mm=(0.0, -17.0, 5.0))
 """Of smooth deformations."""
 
 
 def flow_on_lattice(velocity: VectorField, lattice: Lattice, *, squarings: int = 6) -> VectorField:
     """Integrate a stationary velocity for unit time by scaling and squaring: Arsigny et al. 2006."""
-    nodes = lattice.points(device=str(velocity.device))
+    nodes = lattice.points()
     displacement = velocity / 2**squarings
     for _ in range(squarings):
         moved = nodes + displacement.reshape(3, -1)
@@ -89,14 +93,15 @@ def divergence(velocity: VectorField, spacing_mm: float) -> ScalarField:
     return x + y + z
 
 
-def blur(field: Field, sigma_voxels: float) -> Field:
-    """Convolve every channel with a Gaussian, edges repeated."""
-    radius = max(1, round(3 * sigma_voxels))
-    offsets = torch.arange(-radius, radius + 1, dtype=field.dtype, device=field.device)
-    kernel = torch.exp(-0.5 * (offsets / sigma_voxels) ** 2)
-    kernel = kernel / kernel.sum()
+def blur(field: Field, sigma_voxels: float | tuple[float, ...]) -> Field:
+    """Convolve every channel with a Gaussian, one width for all axes or one for each; edges repeated."""
+    sigmas = sigma_voxels if isinstance(sigma_voxels, tuple) else (sigma_voxels,) * 3
     result = field[:, None]
-    for axis in range(3):
+    for axis, sigma in enumerate(sigmas):
+        radius = max(1, round(3 * sigma))
+        offsets = torch.arange(-radius, radius + 1, dtype=field.dtype, device=field.device)
+        kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+        kernel = kernel / kernel.sum()
         size, pad = [1, 1, 1], [0, 0, 0, 0, 0, 0]
         size[axis] = len(kernel)
         pad[2 * (2 - axis)] = pad[2 * (2 - axis) + 1] = radius
@@ -106,22 +111,22 @@ def blur(field: Field, sigma_voxels: float) -> Field:
 
 def blur_mm(field: Field, lattice: Lattice, sigma_mm: float) -> Field:
     """Convolve with a wide Gaussian through the Fourier transform, the lattice repeating itself."""
-    squared = (wave_numbers(lattice, device=str(field.device)) ** 2).sum(0)
+    squared = (wave_numbers(lattice) ** 2).sum(0)
     spectrum = torch.fft.rfftn(field, dim=(1, 2, 3)) * torch.exp(-0.5 * squared * sigma_mm**2)
     return torch.fft.irfftn(spectrum, s=lattice.shape, dim=(1, 2, 3))
 
 
-def wave_numbers(lattice: Lattice, *, device: str = "cpu") -> VectorField:
+def wave_numbers(lattice: Lattice) -> VectorField:
     """Return angular wave numbers per millimetre for `rfftn` over the lattice."""
     i, j, k = lattice.shape
     axes = [torch.fft.fftfreq(i), torch.fft.fftfreq(j), torch.fft.rfftfreq(k)]
-    scaled = [axis.to(device) * (2 * torch.pi / lattice.spacing_mm) for axis in axes]
+    scaled = [axis * (2 * torch.pi / lattice.spacing_mm) for axis in axes]
     return torch.stack(torch.meshgrid(*scaled, indexing="ij"))
 
 
 def velocity_from_growth(growth: ScalarField, lattice: Lattice) -> VectorField:
     """Return the curl-free velocity whose divergence is the growth, less its mean (Poisson's equation)."""
-    waves = wave_numbers(lattice, device=str(growth.device))
+    waves = wave_numbers(lattice)
     squared = (waves**2).sum(0)
     squared[0, 0, 0] = 1.0
     potential = -torch.fft.rfftn(growth) / squared
@@ -131,7 +136,7 @@ def velocity_from_growth(growth: ScalarField, lattice: Lattice) -> VectorField:
 
 def smooth_noise(white: Field, lattice: Lattice, scales_mm: tuple[float, ...], sizes: tuple[float, ...]) -> Field:
     """Shape white noise into the sum of Gaussian-correlated noises, one scale and standard deviation each."""
-    squared = (wave_numbers(lattice, device=str(white.device)) ** 2).sum(0)
+    squared = (wave_numbers(lattice) ** 2).sum(0)
     power = torch.zeros_like(squared)
     for scale, size in zip(scales_mm, sizes, strict=True):
         shape = torch.exp(-squared * scale**2)

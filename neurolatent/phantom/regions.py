@@ -1,5 +1,7 @@
 """Where regions lie in MNI space: soft tubes around polylines, so that no atlas is needed."""
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -18,7 +20,7 @@ VENTRICLE_TUBES = (
     (((0.0, -2.0, -6.0), (0.0, -12.0, 2.0), (0.0, -24.0, 4.0)), 4.0),
 )
 HIPPOCAMPUS_TUBES = (
-    (((22.0, -10.0, -21.0), (27.0, -17.0, -19.0), (30.0, -26.0, -13.0), (27.0, -35.0, -5.0), (20.0, -38.0, 1.0)), 6.0),
+    (((22.0, -10.0, -21.0), (27.0, -17.0, -19.0), (30.0, -26.0, -13.0), (27.0, -35.0, -5.0), (20.0, -38.0, 1.0)), 5.5),
 )
 ENTORHINAL_TUBES = ((((21.0, 2.0, -32.0), (24.0, -8.0, -32.0), (24.0, -18.0, -27.0)), 6.0),)
 TEMPORAL_TUBES = (
@@ -45,7 +47,7 @@ def in_tubes(points: Points, tubes: Tubes) -> Membership:
     mirrored = torch.stack([points[0].abs(), points[1], points[2]])
     inside = torch.zeros_like(points[0])
     for line, radius in tubes:
-        for start, end in zip(line[:-1], line[1:], strict=True):
+        for start, end in pairwise(line):
             distance = _distance_to_segment(mirrored, start, end)
             inside = torch.maximum(inside, torch.sigmoid((radius - distance) / (0.5 * SOFT_EDGE_MM)))
     return inside
@@ -67,4 +69,4 @@ def _distance_to_segment(
     first, last = points.new_tensor(start)[:, None], points.new_tensor(end)[:, None]
     along = last - first
     share = (((points - first) * along).sum(0) / (along**2).sum()).clamp(0.0, 1.0)
-    return (points - first - share * along).norm(dim=0)
+    return ((points - first - share * along) ** 2).sum(0).sqrt()

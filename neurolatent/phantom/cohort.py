@@ -1,0 +1,200 @@
+"""Write a phantom cohort: BIDS, raw or in standard space, with all that is true kept beside it."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from neurolatent.errors import CohortError, SettingsError
+from neurolatent.phantom.anatomy import REGIONS
+from neurolatent.phantom.parameters import Arm, load_parameters
+from neurolatent.phantom.people import draw_people
+from neurolatent.phantom.records import Record, response_record
+from neurolatent.phantom.response import Response
+from neurolatent.phantom.tables import PEOPLE_FILE, TRUTH_FOLDER, write_tables
+from neurolatent.phantom.truth import TRUTH_FORMAT
+from neurolatent.phantom.visits import draw_sessions
+from neurolatent.phantom.writer import Job
+from neurolatent.provenance import read_json, write_json
+from neurolatent.volume.space import Grid
+from neurolatent.volume.template import TemplateMaps, template_maps
+
+Space = Literal["standard", "raw"]
+Progress = Callable[[int, int], None]
+"""Called with scans written and scans in all."""
+DEFAULT_REPEATS = 0.15
+"""Share of people with a repeated scan."""
+BIDS_VERSION = "1.10.0"
+
+
+def write_phantom(  # noqa: PLR0913 - one option for each way in which a cohort may differ
+    folder: Path,
+    *,
+    subjects: int,
+    seed: int,
+    visits: int = 5,
+    arm: Arm = "balanced",
+    space: Space = "standard",
+    spacing_mm: float = 4.0,
+    repeats: float = DEFAULT_REPEATS,
+    people: Sequence[int] | None = None,
+    jobs: int = 1,
+    device: str = "cpu",
+    template: TemplateMaps | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Write a cohort of that many people; the same settings give the same bytes on one machine, however many `jobs`.
+
+    Args:
+        folder: The source folder, new or left half-written by the same settings.
+        subjects: How many people; a larger cohort of the same seed begins with the same people.
+        seed: Of everything; part of the people's names.
+        visits: Scheduled visits, 1 to 5; some are missed.
+        arm: `confounded` sends most people with AD to one site.
+        space: `standard` writes brain-only volumes and masks on the grid, `raw` heads in the scanner's own voxels.
+        spacing_mm: Of the standard-space grid.
+        repeats: Share of people with a second scan on one of their days.
+        people: Numbers below `subjects` of the only people to write; all of them by default.
+        jobs: Worker processes, each with one thread; a script that asks for several needs a main guard.
+        device: Torch's device of the computation.
+        template: The template's maps, where nilearn is not installed.
+        progress: Called with scans written and scans in all.
+    """
+    chosen = _chosen(subjects, people)
+    if jobs < 1:
+        msg = f"Expected at least one job, got {jobs}."
+        raise SettingsError(msg)
+    parameters = load_parameters()
+    settings = {
+        "seed": seed,
+        "visits": visits,
+        "arm": arm,
+        "space": space,
+        "spacing_mm": spacing_mm,
+        "repeats": repeats,
+    }
+    _claim(folder, {**settings, "people": chosen.tolist(), "parameters": parameters.fingerprint}, space)
+    drawn = draw_people(parameters, seed=seed, index=chosen, arm=arm)
+    rows = range(len(chosen))
+    sessions = tuple(draw_sessions(parameters, drawn, row, visits=visits, repeats=repeats) for row in rows)
+    maps = template if template is not None else template_maps()
+    job = Job(folder, parameters, drawn, sessions, arm, space == "raw", Grid(spacing_mm), maps, device)
+    records, responses = _image(job, jobs, progress)
+    write_tables(job)
+    document = {
+        "format_version": TRUTH_FORMAT,
+        "simulation": True,
+        **settings,
+        "regions": REGIONS,
+        "parameters": parameters.table,
+        "responses": {str(anatomy): response_record(response) for anatomy, response in responses.items()},
+        "people": records,
+    }
+    write_json(folder / TRUTH_FOLDER / PEOPLE_FILE, document)
+
+
+def _chosen(subjects: int, people: Sequence[int] | None) -> np.ndarray:
+    """Return the numbers of the people to write."""
+    if subjects < 1:
+        msg = f"Expected at least one subject, got {subjects}."
+        raise SettingsError(msg)
+    chosen = range(subjects) if people is None else sorted(set(people))
+    outside = [number for number in chosen if not 0 <= number < subjects]
+    if outside or not chosen:
+        msg = f"Expected numbers of people from 0 to {subjects - 1}, got {outside or 'none'}. State others."
+        raise SettingsError(msg)
+    return np.array(chosen)
+
+
+def _claim(folder: Path, settings: dict[str, Any], space: Space) -> None:
+    """Mark the folder as this phantom's; a folder that holds anything else is refused."""
+    description = {
+        "Name": "neurolatent digital phantom (simulation)",
+        "BIDSVersion": BIDS_VERSION,
+        "DatasetType": "raw" if space == "raw" else "derivative",
+        "License": "Apache-2.0",
+        "GeneratedBy": [{"Name": "neurolatent.phantom", "Settings": settings}],
+    }
+    path = folder / "dataset_description.json"
+    empty = not folder.exists() or not any(folder.iterdir())
+    if not empty and (not path.is_file() or read_json(path) != description):
+        msg = (
+            f"{folder}: expected an empty folder, or this very phantom half-written. State another folder, or empty it."
+        )
+        raise CohortError(msg)
+    write_json(path, description)
+
+
+def _image(job: Job, jobs: int, progress: Progress | None) -> tuple[list[Record], dict[int, Response]]:
+    """Write everyone's scans; return the records by row and the responses by anatomy."""
+    anatomies = sorted({int(anatomy) for anatomy in job.people.anatomy})
+    total = sum(session.runs for sessions in job.sessions for session in sessions)
+    records: dict[int, Record] = {}
+    written = 0
+    with _workers(job, jobs) as (measure, write):
+        responses = dict(zip(anatomies, measure(anatomies), strict=True))
+        tasks = [(row, responses[int(anatomy)]) for row, anatomy in enumerate(job.people.anatomy)]
+        for row, record in write(tasks):
+            records[row] = record
+            written += len(record["scans"])
+            if progress is not None:
+                progress(written, total)
+    return [records[row] for row in sorted(records)], responses
+
+
+Measure = Callable[[Iterable[int]], Iterator[Response]]
+Task = tuple[int, Response]
+Write = Callable[[Iterable[Task]], Iterator[tuple[int, Record]]]
+
+
+@contextmanager
+def _workers(job: Job, jobs: int) -> Generator[tuple[Measure, Write]]:
+    """Give what measures anatomies and writes people, here or in other processes; always one thread each."""
+    if jobs == 1:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
+        try:
+            yield (
+                (lambda anatomies: map(job.measure, anatomies)),
+                (lambda tasks: (_written(job, task) for task in tasks)),
+            )
+        finally:
+            torch.set_num_threads(threads)
+        return
+    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(job,))
+    try:
+        yield (lambda anatomies: pool.map(_measure, anatomies)), (lambda tasks: _as_written(pool, tasks))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _as_written(pool: ProcessPoolExecutor, tasks: Iterable[Task]) -> Iterator[tuple[int, Record]]:
+    for future in as_completed([pool.submit(_write_person, task) for task in tasks]):
+        yield future.result()
+
+
+_worker_jobs: list[Job] = []
+"""In a worker process: the one job that it works on."""
+
+
+def _start_worker(job: Job) -> None:
+    torch.set_num_threads(1)
+    _worker_jobs.append(job)
+
+
+def _measure(anatomy: int) -> Response:
+    return _worker_jobs[0].measure(anatomy)
+
+
+def _write_person(task: Task) -> tuple[int, Record]:
+    return _written(_worker_jobs[0], task)
+
+
+def _written(job: Job, task: Task) -> tuple[int, Record]:
+    row, response = task
+    return row, job.write_person(row, response)

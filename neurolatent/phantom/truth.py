@@ -1,0 +1,116 @@
+"""What is true about a phantom cohort: volumes, the oracle, noise-free images and deformations at any time."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from neurolatent.errors import CohortError
+from neurolatent.phantom.anatomy import REGIONS
+from neurolatent.phantom.image import noise_free
+from neurolatent.phantom.parameters import PhantomParameters, parse_parameters
+from neurolatent.phantom.people import People
+from neurolatent.phantom.records import people_from_records, response_from_record
+from neurolatent.phantom.subject import Subject, calibration_from, make_subject
+from neurolatent.phantom.tables import KEYS, ORACLE_FILE, PEOPLE_FILE, TRUTH_FOLDER, VOLUMES_FILE
+from neurolatent.phantom.workbench import Workbench, shared_workbench
+from neurolatent.provenance import read_json
+from neurolatent.shapes import MaskArray, VoxelArray
+from neurolatent.volume.space import Grid
+from neurolatent.volume.template import TemplateMaps, template_maps
+
+TRUTH_FORMAT = 1
+Displacement = Float[np.ndarray, "3 i j k"]
+
+
+@dataclass(frozen=True, eq=False)
+class PhantomTruth:
+    """Opens at once; images and deformations are computed when asked for, from the stored coefficients."""
+
+    folder: Path
+    parameters: PhantomParameters
+    people: People
+    document: Mapping[str, Any]
+    bench: Workbench
+    device: str
+
+    @classmethod
+    def open(cls, source: Path, *, template: TemplateMaps | None = None, device: str = "cpu") -> "PhantomTruth":
+        """Open the truth of a source folder that `write_phantom` made."""
+        folder = source / TRUTH_FOLDER
+        if not (folder / PEOPLE_FILE).is_file():
+            expected = f"expected {TRUTH_FOLDER}/{PEOPLE_FILE}"
+            msg = f"{source}: {expected}, found none. Only a phantom's source folder has truth."
+            raise CohortError(msg)
+        document = read_json(folder / PEOPLE_FILE)
+        if document.get("format_version") != TRUTH_FORMAT:
+            found = document.get("format_version")
+            msg = f"{folder / PEOPLE_FILE}: expected format {TRUTH_FORMAT}, got {found!r}. Write the phantom again."
+            raise CohortError(msg)
+        parameters = parse_parameters(PEOPLE_FILE, document["parameters"])
+        people = people_from_records(parameters, document["seed"], document["people"])
+        bench = shared_workbench(template if template is not None else template_maps(), device)
+        return cls(folder, parameters, people, document, bench, device)
+
+    @property
+    def participants(self) -> tuple[str, ...]:
+        """The people's ids, in the order of the cohort."""
+        return tuple(person["participant_id"] for person in self.document["people"])
+
+    def person(self, participant_id: str) -> Mapping[str, Any]:
+        """Return all that was drawn about a person, and about each of the scans."""
+        return self.document["people"][self._row(participant_id)]
+
+    def volumes(self) -> list[dict[str, str | float]]:
+        """Return the true volumes in mL, a row per visit: participant_id, session_id, months, then regions."""
+        rows = _read_rows(self.folder / VOLUMES_FILE)
+        return [{name: text if name in KEYS else float(text) for name, text in row.items()} for row in rows]
+
+    def oracle(self) -> dict[tuple[str, str], float]:
+        """Return the oracle's P(AD) by (participant, session)."""
+        rows = _read_rows(self.folder / ORACLE_FILE)
+        return {(row["participant_id"], row["session_id"]): float(row["p_ad"]) for row in rows}
+
+    def volumes_at(self, participant_id: str, months: float) -> dict[str, float]:
+        """Return a person's regional volumes in mL at any time."""
+        values = self.people.log_volumes(np.full(len(self.people.index), months))[self._row(participant_id)]
+        return {region: float(np.exp(value)) for region, value in zip(REGIONS, values, strict=True)}
+
+    def noise_free(self, participant_id: str, months: float, grid: Grid) -> tuple[VoxelArray, MaskArray]:
+        """Return the image without noise, bias and misplacement, and its mask, at any time."""
+        with torch.device(self.device), torch.inference_mode():
+            return noise_free(self.bench, self.subject(participant_id), months, grid)
+
+    def deformation(self, participant_id: str, months_from: float, months_to: float, grid: Grid) -> Displacement:
+        """Return where the tissue at each node at the first time lies at the second, as a displacement in mm (RAS+)."""
+        with torch.device(self.device), torch.inference_mode():
+            subject = self.subject(participant_id)
+            brain = self.bench.points(grid.spacing_mm)
+            anatomy = subject.body.to_anatomy(subject.amplitudes(months_from), brain.points)
+            moved = subject.body.from_anatomy(subject.amplitudes(months_to), anatomy)
+            return brain.scatter(moved - brain.points).cpu().numpy()
+
+    def subject(self, participant_id: str) -> Subject:
+        """Return the person, ready to be imaged; to be used under `torch.device(truth.device)`."""
+        row = self._row(participant_id)
+        record = self.document["people"][row]
+        response = response_from_record(self.document["responses"][str(record["anatomy"])])
+        calibration = calibration_from(record["calibration"])
+        return make_subject(self.bench, self.parameters, self.people, row, response, calibration=calibration)
+
+    def _row(self, participant_id: str) -> int:
+        try:
+            return self.participants.index(participant_id)
+        except ValueError as error:
+            msg = f"{participant_id}: not among the {len(self.participants)} people of {self.folder.parent}."
+            raise CohortError(msg) from error
+
+
+def _read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file, delimiter="\t"))

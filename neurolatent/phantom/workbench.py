@@ -1,0 +1,69 @@
+"""What every person of a phantom shares: the template, the anatomies made from it, and their points."""
+
+from functools import cache, cached_property
+
+import torch
+
+from neurolatent.phantom.anatomy import Anatomy, build_anatomy, prepare_template
+from neurolatent.phantom.body import Body, BrainPoints, brain_points
+from neurolatent.phantom.change import ChangeFields, build_change_fields
+from neurolatent.phantom.growth import coarsen
+from neurolatent.phantom.head import distance_from_brain
+from neurolatent.phantom.lattice import COARSE, FINE, Field, ScalarField
+from neurolatent.phantom.response import Response, measure_response
+from neurolatent.volume.template import TemplateMaps
+
+RESPONSE_SPACING_MM = 3.0
+
+
+class Workbench:
+    """Makes each shared thing once, on the device that is torch's default where it is first used."""
+
+    def __init__(self, template: TemplateMaps) -> None:
+        """Take the template's maps; nothing is computed yet."""
+        self._template = template
+        self._points: dict[float, BrainPoints] = {}
+        self._anatomies: dict[int, tuple[Anatomy, ChangeFields]] = {}
+        self._distances: dict[int, ScalarField] = {}
+
+    @cached_property
+    def source(self) -> Field:
+        """The prepared template, on FINE."""
+        return prepare_template(self._template)
+
+    @cached_property
+    def support(self) -> ScalarField:
+        """Where the template has a brain, on COARSE."""
+        return coarsen(self.source[2:3], FINE, COARSE)[0]
+
+    def points(self, spacing_mm: float) -> BrainPoints:
+        """Return where there may be a brain on the standard-space grid of that spacing."""
+        if spacing_mm not in self._points:
+            self._points[spacing_mm] = brain_points(self.support, spacing_mm)
+        return self._points[spacing_mm]
+
+    def anatomy(self, index: int) -> tuple[Anatomy, ChangeFields]:
+        """Return the anatomy of that number and what changes it."""
+        if index not in self._anatomies:
+            anatomy = build_anatomy(self.source, index)
+            self._anatomies[index] = anatomy, build_change_fields(anatomy)
+        return self._anatomies[index]
+
+    def distance(self, index: int) -> ScalarField:
+        """Return the distance from an anatomy's brain, on HEAD."""
+        if index not in self._distances:
+            self._distances[index] = distance_from_brain(self.anatomy(index)[0])
+        return self._distances[index]
+
+    def response(self, index: int) -> Response:
+        """Measure how an anatomy's volumes answer, without any person's shape."""
+        anatomy, fields = self.anatomy(index)
+        body = Body(anatomy, fields, torch.zeros(3, *COARSE.shape))
+        return measure_response(body, self.points(RESPONSE_SPACING_MM))
+
+
+@cache
+def shared_workbench(template: TemplateMaps, device: str) -> Workbench:
+    """Return this process's workbench for that template and device."""
+    del device  # part of the key alone
+    return Workbench(template)

@@ -1,0 +1,120 @@
+"""Image one person and write the scans; the part of a phantom that runs in worker processes."""
+
+import gzip
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import torch
+
+from neurolatent.phantom.image import scan
+from neurolatent.phantom.parameters import Arm, PhantomParameters
+from neurolatent.phantom.people import People, person_rng
+from neurolatent.phantom.raw import raw_scan
+from neurolatent.phantom.records import Record, person_record
+from neurolatent.phantom.response import Response
+from neurolatent.phantom.scanner import Acquisition, draw_acquisition, draw_raw_acquisition
+from neurolatent.phantom.subject import Subject, make_subject
+from neurolatent.phantom.visits import Session
+from neurolatent.phantom.workbench import shared_workbench
+from neurolatent.provenance import whole_file
+from neurolatent.shapes import Affine
+from neurolatent.volume.space import TEMPLATE_SPACE, Grid
+from neurolatent.volume.template import TemplateMaps
+
+SCAN_STREAM, RAW_SCAN_STREAM = 3, 4
+SCANNER_CODE, MNI_CODE = 1, 4
+"""NIfTI's codes for what an affine leads to."""
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """What a worker needs to image any person of a cohort."""
+
+    folder: Path
+    parameters: PhantomParameters
+    people: People
+    sessions: tuple[tuple[Session, ...], ...]
+    """By row of `people`."""
+    arm: Arm
+    raw: bool
+    grid: Grid
+    template: TemplateMaps
+    device: str
+
+    def measure(self, anatomy: int) -> Response:
+        """Measure the response of one anatomy."""
+        with torch.device(self.device), torch.inference_mode():
+            return shared_workbench(self.template, self.device).response(anatomy)
+
+    def write_person(self, row: int, response: Response) -> Record:
+        """Write all scans of the person in that row; return what is true about them."""
+        with torch.device(self.device), torch.inference_mode():
+            bench = shared_workbench(self.template, self.device)
+            subject = make_subject(bench, self.parameters, self.people, row, response)
+            scans = [
+                self._write_scan(subject, session, run)
+                for session in self.sessions[row]
+                for run in range(1, session.runs + 1)
+            ]
+        drawn = person_record(self.parameters, self.people, row)
+        return {**drawn, "calibration": asdict(subject.calibration), "scans": scans}
+
+    def _write_scan(self, subject: Subject, session: Session, run: int) -> Record:
+        stream = RAW_SCAN_STREAM if self.raw else SCAN_STREAM
+        scheduled = int(session.session_id.removeprefix("ses-M"))
+        rng = person_rng(self.people.seed, int(self.people.index[subject.row]), stream, scheduled, run)
+        draw = draw_raw_acquisition if self.raw else draw_acquisition
+        acquisition = draw(rng, self.parameters.scans)
+        write = self._write_raw if self.raw else self._write_standard
+        stem = f"{subject.participant_id}_{session.session_id}" + (f"_run-{run}" if run > 1 else "")
+        folder = self.folder / subject.participant_id / session.session_id / "anat"
+        more = write(subject, session, acquisition, folder / stem)
+        return _scan_record(subject, session, run, acquisition) | more
+
+    def _write_standard(self, subject: Subject, session: Session, acquisition: Acquisition, stem: Path) -> Record:
+        bench = shared_workbench(self.template, self.device)
+        volume, mask = scan(bench, subject, session.months, self.grid, acquisition)
+        label = f"_space-{TEMPLATE_SPACE}_res-{self.grid.label}"
+        affine = self.grid.world_from_voxel
+        write_nifti(stem.with_name(f"{stem.name}{label}_desc-preproc_T1w.nii.gz"), volume, affine, MNI_CODE)
+        write_nifti(
+            stem.with_name(f"{stem.name}{label}_desc-brain_mask.nii.gz"), mask.astype(np.uint8), affine, MNI_CODE
+        )
+        return {}
+
+    def _write_raw(self, subject: Subject, session: Session, acquisition: Acquisition, stem: Path) -> Record:
+        distance = shared_workbench(self.template, self.device).distance(subject.body.anatomy.index)
+        raw = raw_scan(subject, distance, session.months, acquisition)
+        stored = np.rint(raw.volume).clip(0, np.iinfo(np.int16).max).astype(np.int16)
+        write_nifti(stem.with_name(f"{stem.name}_T1w.nii.gz"), stored, raw.world_from_voxel, SCANNER_CODE)
+        return {"standard_from_world": raw.standard_from_world.tolist()}
+
+
+def write_nifti(path: Path, values: np.ndarray, world_from_voxel: Affine, code: int) -> None:
+    """Write a compressed NIfTI, whole or not at all, whose bytes depend on nothing else (no time in the header)."""
+    image = nib.Nifti1Image(values, world_from_voxel)
+    image.header.set_xyzt_units("mm")
+    image.set_sform(world_from_voxel, code)
+    image.set_qform(world_from_voxel, code)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
+
+
+def _scan_record(subject: Subject, session: Session, run: int, acquisition: Acquisition) -> dict[str, Any]:
+    amplitudes = subject.amplitudes(session.months, ventricle_day=acquisition.ventricle_day)
+    return {
+        "session_id": session.session_id,
+        "run": str(run),
+        "months": session.months,
+        "amplitudes": amplitudes.tolist(),
+        "placement": acquisition.placement.tolist(),
+        "bias": acquisition.bias.tolist(),
+        "bias_sd": acquisition.bias_sd,
+        "noise_seed": acquisition.noise_seed,
+        "noise_sd": acquisition.noise_sd,
+        "gain": acquisition.gain,
+        "ventricle_day": acquisition.ventricle_day,
+    }
