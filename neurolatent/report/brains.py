@@ -104,7 +104,7 @@ def _filled_visit(grid: np.ndarray, maps: Mapping[str, Picture]) -> None:
     brain_row(list(grid[0]), maps, "axial")
     for axes, (name, difference) in zip(grid[1], differences.items(), strict=True):
         if name == TARGET:
-            _scale_beside(axes, limit)
+            _scale_beside(axes, limit, place=(0.1, 0.12, 0.1, 0.76), label="difference in intensity")
         else:
             show_change(axes, difference, target, "axial", limit=limit)
     grid[1][0].text(
@@ -112,26 +112,25 @@ def _filled_visit(grid: np.ndarray, maps: Mapping[str, Picture]) -> None:
     )
 
 
-def _scale_beside(axes: Axes, limit: float) -> None:
+def _scale_beside(axes: Axes, limit: float, *, place: tuple[float, float, float, float], label: str) -> None:
     axes.axis("off")
-    bar = axes.figure.colorbar(change_colours(limit), cax=axes.inset_axes((0.1, 0.12, 0.1, 0.76)))
+    bar = axes.figure.colorbar(change_colours(limit), cax=axes.inset_axes(place))
     bar.outline.set_linewidth(0.4)
     bar.ax.tick_params(labelsize=6.5, length=2)
-    bar.set_label("difference in intensity", fontsize=6.5)
+    bar.set_label(label, fontsize=6.5)
 
 
 def change_figure(finding: Finding, maps: Mapping[str, Picture], mean: Picture, labels: Mapping[str, str]) -> Figure:
     """Maps of change by each method over the mean brain, in three planes, on one scale."""
     limit = symmetric_limit(list(maps.values()), mean)
-    with sheet(1.55 * len(maps) + 0.2) as page:
-        grid = page.subplots(len(maps), 3, squeeze=False)
-        for line, (name, change) in zip(grid, maps.items(), strict=True):
-            for axes, plane in zip(line, PLANES, strict=True):
+    with sheet(1.7 * len(maps)) as page:
+        rows, scale = page.subfigures(1, 2, squeeze=False, width_ratios=(1.0, 0.13))[0]
+        blocks = rows.subfigures(len(maps), 1, squeeze=False)
+        for block, (name, change) in zip(blocks.flat, maps.items(), strict=True):
+            block.suptitle(labels[name], fontsize=8, fontweight="bold", x=0.01, ha="left")
+            for axes, plane in zip(block.subplots(1, 3), PLANES, strict=True):
                 show_change(axes, change, mean, plane, limit=limit)
-            line[0].set_title(labels[name], fontsize=8, loc="left", pad=4)
-        bar = page.colorbar(change_colours(limit), ax=list(grid.flat), shrink=0.5, pad=0.02, aspect=28)
-        bar.set_label("change of intensity per decade", fontsize=7.5)
-        bar.outline.set_linewidth(0.4)
+        _scale_beside(scale.subplots(), limit, place=(0.0, 0.25, 0.22, 0.5), label="change of intensity per decade")
         content = to_svg(page)
     return Figure(
         name=finding.protocol,

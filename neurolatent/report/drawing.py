@@ -66,24 +66,22 @@ def to_svg(drawing: Sheet) -> bytes:
 
 
 def forest(axes: Axes, rows: Sequence[Estimate], *, reference: float | None = None) -> None:
-    """Draw one quantity of several methods as points with intervals, the best labelled by its numbers."""
+    """Draw one quantity of several methods as points with intervals, their numbers in a column on the right."""
     decimals = numbers.decimals_for(rows)
     for place, row in enumerate(rows):
         colour = ROLE_COLOURS[row.role]
         axes.plot([row.low, row.high], [place, place], color=colour, linewidth=1.6, solid_capstyle="round")
         filled = colour if row.role != "ceiling" else "white"
         axes.plot([row.value], [place], "o", color=colour, markerfacecolor=filled, markersize=5.5, clip_on=False)
-        label = f"{numbers.number(row.value, decimals)}  {numbers.interval(row.low, row.high, decimals)}"
-        axes.annotate(
-            label, (row.value, place), (0, 6), textcoords="offset points", ha="center", fontsize=7, color=colour
-        )
+        label = f"{numbers.number(row.value, decimals)}\n{numbers.interval(row.low, row.high, decimals)}"
+        axes.annotate(label, (1.03, place), xycoords=("axes fraction", "data"), va="center", fontsize=7, color=colour)
     if reference is not None:
         axes.axvline(reference, color=GREY, linewidth=0.8, linestyle=DASHED, zorder=0)
     axes.set_yticks(range(len(rows)), [role_label(row).replace(" (", "\n(") for row in rows])
-    axes.set_ylim(len(rows) - 0.5, -0.7)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.margins(x=0.18)
+    axes.margins(x=0.06)
 
 
 def role_label(row: Estimate) -> str:

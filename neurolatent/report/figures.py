@@ -53,7 +53,7 @@ def classification_figure(finding: Finding, predictions: Columns) -> Figure:
     """ROC curves, and the areas below them with intervals."""
     name = finding.estimates[0].name
     rows = pick(finding.estimates, name, EVERYONE)
-    with sheet(3.1) as page:
+    with sheet(2.7) as page:
         left, right = page.subplots(1, 2, width_ratios=(1.0, 1.15))
         _roc_panel(left, predictions, rows)
         forest(right, rows, reference=0.5)
@@ -82,7 +82,7 @@ def _roc_panel(axes: Axes, predictions: Columns, rows: Sequence[Estimate]) -> No
     ):
         ceiling = columns[column].role == "ceiling"
         style: dict[str, Any] = {"color": INK, "linestyle": DASHED} if ceiling else {"color": colour}
-        axes.plot(CURVE_POINTS, _mean_curve(predictions, column), label=columns[column].model, **style)
+        axes.plot(CURVE_POINTS, mean_curve(predictions, column), label=columns[column].model, **style)
     axes.set_aspect("equal")
     axes.set(xlim=(-0.01, 1.01), ylim=(-0.01, 1.01), xlabel="1 − specificity for CN", ylabel="sensitivity for AD")
     axes.set_xticks([0, 0.5, 1])
@@ -91,7 +91,7 @@ def _roc_panel(axes: Axes, predictions: Columns, rows: Sequence[Estimate]) -> No
     axes.legend(loc="lower right", fontsize=7, handlelength=1.6, borderaxespad=0.2)
 
 
-def _mean_curve(predictions: Columns, column: str) -> np.ndarray:
+def mean_curve(predictions: Columns, column: str) -> np.ndarray:
     """Average the folds' curves, as their areas are averaged."""
     scores, truth, fold = predictions.numbers(column), predictions.numbers("truth"), predictions.text("fold")
     curves: list[np.ndarray] = []
@@ -110,7 +110,7 @@ def age_figure(finding: Finding, predictions: Columns) -> Figure:
     group = finding.estimates[0].group
     rows = pick(finding.estimates, name, group)
     column = next(name for name, row in method_columns(predictions, rows).items() if row.role == "model")
-    with sheet(3.1) as page:
+    with sheet(2.7) as page:
         left, right = page.subplots(1, 2, width_ratios=(1.0, 1.15))
         _scatter_panel(left, predictions, column)
         left.set_title(capital(rows[0].model))

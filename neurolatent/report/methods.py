@@ -10,6 +10,8 @@ from neurolatent.report.records import Entry, Paragraph
 from neurolatent.report.sources import Inputs
 from neurolatent.report.wording import MethodsWording, methods_wording, wording
 
+PART_WORDS = {"train": "training"}
+
 
 def methods(inputs: Inputs) -> tuple[Paragraph, ...]:
     """Return the methods text, one paragraph per step of the line."""
@@ -76,19 +78,18 @@ def _participants(inputs: Inputs, words: MethodsWording) -> str:
         count=numbers.people_and_scans(people, len(inputs.visits)),
         who=words.simulated if inputs.simulation else words.real,
         division=_division(inputs, words),
-        licence=f"Licence of the data: {licence}." if licence else "",
-    ).strip()
+        licence=f" Licence of the data: {licence}." if licence else "",
+    )
 
 
 def _division(inputs: Inputs, words: MethodsWording) -> str:
+    """Say how people were divided, as a sentence that follows another."""
     if inputs.split is None:
         return ""
     if inputs.split.kind == "folds":
-        return words.folds.format(count=len(inputs.split.shares))
-    parts = inputs.split.shares
-    return words.holdout.format(
-        counts=numbers.listing(f"{len(inputs.split.members(part))} for {part}" for part in parts)
-    )
+        return " " + words.folds.format(count=len(inputs.split.shares))
+    counts = [f"{len(inputs.split.members(part))} for {PART_WORDS.get(part, part)}" for part in inputs.split.shares]
+    return " " + words.holdout.format(counts=numbers.listing(counts))
 
 
 def _preprocessing(inputs: Inputs, words: MethodsWording) -> str:

@@ -9,6 +9,7 @@ from neurolatent.analysis.finding import Estimate
 MINUS = "−"
 DASH = "–"
 MAX_DECIMALS = 5
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def decimals_for(rows: Iterable[Estimate]) -> int:
@@ -17,11 +18,12 @@ def decimals_for(rows: Iterable[Estimate]) -> int:
 
 
 def decimals_of(half_widths: Iterable[float]) -> int:
-    """Return the decimals that show two digits of the middling half width."""
+    """Return the decimals that show two digits of the middling half width; one more where others are far smaller."""
     halves = [half for half in half_widths if isfinite(half) and half > 0]
     if not halves:
         return 3
-    return min(MAX_DECIMALS, max(0, 1 - floor(log10(median(halves)))))
+    middling, least = (1 - floor(log10(half)) for half in (median(halves), min(halves)))
+    return min(MAX_DECIMALS, max(0, middling, min(least - 1, middling + 1)))
 
 
 def number(value: float | int, decimals: int) -> str:
@@ -35,15 +37,16 @@ def number(value: float | int, decimals: int) -> str:
 
 
 def short(value: float | int | str) -> str:
-    """Write a fact: whole numbers whole, others with four significant digits, words as they are."""
+    """Write a fact: whole numbers whole, others with four significant digits at most, words as they are."""
     if isinstance(value, str):
         return value
     if not isfinite(value):
         return DASH
-    if float(value).is_integer():
+    if float(value).is_integer() or abs(value) >= 1e4:
         return number(value, 0)
-    digits = max(0, min(6, 3 - floor(log10(abs(value)))))
-    return number(value, digits)
+    mantissa, _, exponent = f"{value:.4g}".partition("e")
+    power = f"×10{str(int(exponent)).translate(SUPERSCRIPTS)}" if exponent else ""
+    return mantissa.replace("-", MINUS) + power
 
 
 def interval(low: float, high: float, decimals: int) -> str:

@@ -120,7 +120,7 @@ def _scales(finding: Finding) -> dict[str, float]:
 
 def _quantity_head(row: Estimate, scale: float) -> Head:
     power = "×10⁻³" if scale == THOUSANDTHS else ""
-    return Head(row.name, " ".join(filter(None, (power, row.unit))))
+    return Head(capital(row.name), " ".join(filter(None, (power, row.unit))))
 
 
 def _shown(role: str) -> str:

@@ -81,8 +81,10 @@ def verdict(finding: Finding, *, title: str) -> Verdict:
         return Verdict(finding.protocol, title, "open", "Not compared", "", sentence)
     word, tone = _word([one.reading for one in found])
     models = dict.fromkeys(one.model for one in found)
-    sentence = " ".join(_sentence(model, [one for one in found if one.model == model]) for model in models)
-    return Verdict(finding.protocol, title, tone, word, _headline(finding, found[0]), sentence)
+    counts = {_n(one.estimate) for one in found}
+    sentences = [_sentence([one for one in found if one.model == model], with_n=len(counts) > 1) for model in models]
+    sentences += [f"n = {n}." for n in counts if len(counts) == 1]
+    return Verdict(finding.protocol, title, tone, word, _headline(finding, found[0]), " ".join(sentences))
 
 
 def missing_verdict(protocol: str, title: str, command: str) -> Verdict:
@@ -96,9 +98,9 @@ def overall(verdicts: Sequence[Verdict]) -> str:
     if not run:
         return "No analysis has been run on this model yet."
     parts = [
-        f"beats all its baselines in {run.count('win')}",
-        f"loses to at least one in {run.count('loss')}",
-        f"is undecided in {run.count('open')}",
+        f"beats all its baselines in\u00a0{run.count('win')}",
+        f"loses to at least one in\u00a0{run.count('loss')}",
+        f"is undecided in\u00a0{run.count('open')}",
     ]
     return f"Of {numbers.count(len(run), 'analysis', 'analyses')}, the model {numbers.listing(parts)}."
 
@@ -128,21 +130,20 @@ def _headline(finding: Finding, first: Comparison) -> str:
         return ""
     decimals = numbers.decimals_for(like)
     value = numbers.with_unit(numbers.number(row.value, decimals), row.unit)
-    return f"{row.name} {value} {numbers.interval(row.low, row.high, decimals)}"
+    return f"{capital(row.name)} {value} {numbers.interval(row.low, row.high, decimals)}"
 
 
-def _sentence(model: str, found: Sequence[Comparison]) -> str:
+def _sentence(found: Sequence[Comparison], *, with_n: bool) -> str:
     clauses: list[str] = []
     for reading, clause in CLAUSES.items():
-        parts = [_amount(one) for one in found if one.reading == reading]
+        parts = [_amount(one, with_n=with_n) for one in found if one.reading == reading]
         if parts:
             clauses.append(clause.format(numbers.listing(parts)))
-    counts = dict.fromkeys(numbers.people_and_scans(one.estimate.n_subjects, one.estimate.n_scans) for one in found)
     settled = any(one.reading != "undecided" for one in found)
-    return f"{capital(model)}{' ' if settled else ': '}{'; '.join(clauses)}. n = {' and '.join(counts)}."
+    return f"{capital(found[0].model)}{' ' if settled else ': '}{'; '.join(clauses)}."
 
 
-def _amount(one: Comparison) -> str:
+def _amount(one: Comparison, *, with_n: bool) -> str:
     """Name the baseline and by how much the model differs from it; a settled difference has its sign in a word."""
     row = one.estimate
     decimals = numbers.decimals_for([row])
@@ -151,4 +152,9 @@ def _amount(one: Comparison) -> str:
     value, low, high = (-row.value, -row.high, -row.low) if flip else (row.value, row.low, row.high)
     side = "difference" if one.reading == "undecided" else "lower by" if flip else "higher by"
     amount = numbers.with_unit(numbers.number(value, decimals), row.unit)
-    return f"{one.baseline}{group} ({row.name} {side} {amount} {numbers.interval(low, high, decimals)})"
+    n = f"; n = {_n(row)}" if with_n else ""
+    return f"{one.baseline}{group} ({row.name} {side} {amount} {numbers.interval(low, high, decimals)}{n})"
+
+
+def _n(row: Estimate) -> str:
+    return numbers.people_and_scans(row.n_subjects, row.n_scans)

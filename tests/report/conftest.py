@@ -311,17 +311,7 @@ def counterfactual(workspace: Workspace, cache: VolumeCache, brain: np.ndarray) 
 def reconstruction(workspace: Workspace, cache: VolumeCache, brain: np.ndarray) -> Finding:
     folder = workspace.findings(RUN, "reconstruct")
     folder.mkdir(parents=True)
-    scans = pd.DataFrame(
-        {
-            "participant_id": ["a", "b"],
-            "session_id": "ses-M00",
-            "run": "1",
-            "method": "vae",
-            "steps": 0,
-            "ssim": [0.957, 0.959],
-            "mse": 0.001,
-        }
-    )
+    scans = keys_of(2) | {"method": "vae", "steps": "n/a", "ssim": [0.957, 0.959], "mse": 0.001}
     steps = pd.DataFrame(
         {"steps": [2, 5, 10, 20, 50], "ssim": [0.871, 0.921, 0.943, 0.949, 0.951], "mse": 0.002, "n": 5}
     )
@@ -359,7 +349,7 @@ def reconstruction(workspace: Workspace, cache: VolumeCache, brain: np.ndarray) 
         Fact("SD of the inferred noise", 0.971, "", "12 scans"),
         Fact("autocorrelation of neighbours", 0.083, "", "12 scans"),
     ]
-    tables = {"scans": save_table(folder, "scans", scans), "steps": save_table(folder, "steps", steps)}
+    tables = {"scans": save_table(folder, "scans", pd.DataFrame(scans)), "steps": save_table(folder, "steps", steps)}
     return finding(cache, "reconstruct", estimates, facts=facts, maps=maps, tables=tables)
 
 

@@ -21,7 +21,16 @@ def test_minus_is_a_minus_and_nothing_is_minus_zero(value: float, decimals: int,
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(5, "5"), (5.0, "5"), (0.97134, "0.9713"), (-0.3127, "−0.3127"), ("simulated", "simulated")]
+    ("value", "text"),
+    [
+        (5, "5"),
+        (5.0, "5"),
+        (0.97134, "0.9713"),
+        (0.971, "0.971"),
+        (-0.3127, "−0.3127"),
+        (2e-5, "2×10⁻⁵"),
+        ("n/a", "n/a"),
+    ],
 )
 def test_facts_are_short(value: float | str, text: str) -> None:
     assert numbers.short(value) == text

@@ -34,7 +34,7 @@ def test_it_opens_with_a_title_a_language_and_pages(document: bytes, summary: Su
 
 def test_the_first_page_holds_every_verdict(document: bytes, summary: Summary) -> None:
     first = " ".join(PdfReader(io.BytesIO(document)).pages[0].extract_text().split())
-    assert summary.answer in first
+    assert " ".join(summary.answer.split()) in first
     assert all(one.word in first and one.title in first for one in summary.verdicts)
     assert "Simulation" in first
 

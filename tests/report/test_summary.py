@@ -75,7 +75,7 @@ def test_a_simulation_is_stamped_and_real_people_are_not(workspace: Workspace, s
 
 def test_tiny_errors_are_printed_in_thousandths(summary: Summary) -> None:
     table = next(one for one in summary.sections if one.protocol == "fill_missing_visit").tables[0]
-    column = [head.label for head in table.heads].index("masked MSE")
+    column = [head.label for head in table.heads].index("Masked MSE")
     assert table.heads[column].detail == "×10⁻³"
     assert table.rows[0].cells[column - 1].value == "1.780"
 

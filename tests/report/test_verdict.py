@@ -123,4 +123,4 @@ def test_the_sum_counts_wins_losses_and_open_ones() -> None:
     expected = (
         "Of 4 analyses, the model beats all its baselines in 2, loses to at least one in 1 and is undecided in 1."
     )
-    assert overall(found) == expected
+    assert overall(found).replace("\u00a0", " ") == expected
