@@ -1,6 +1,6 @@
 """A scan whose place in standard space is known, and the one resampling that takes it there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nibabel as nib
@@ -10,11 +10,11 @@ import SimpleITK as sitk  # noqa: N813
 from neurolatent.errors import ScanError
 from neurolatent.provenance import whole_file
 from neurolatent.shapes import Affine, MaskArray, VoxelArray
-from neurolatent.volume.head import Head, correct_bias
+from neurolatent.volume.head import Head, correct_bias, even_out
 from neurolatent.volume.intensity import normalise_intensity
 from neurolatent.volume.load import Scan
 from neurolatent.volume.quality import template_mask
-from neurolatent.volume.resample import resample_smoothed
+from neurolatent.volume.resample import resample, resample_smoothed
 from neurolatent.volume.space import Grid
 
 MIN_COVERAGE = 0.8
@@ -30,6 +30,12 @@ class Placed:
     scan: Scan
     head: Head
     scan_from_standard: Affine
+
+    def evened(self, mask: MaskArray, grid: Grid) -> "Placed":
+        """Return the same scan with the bias field that is left inside the mask removed."""
+        grid_from_head = np.linalg.inv(self.head_from_grid(grid))
+        brain = resample(mask.astype(np.float32), grid_from_head, self.head.voxels.shape) > 0.5
+        return replace(self, head=even_out(self.head, brain))
 
     def head_from_grid(self, grid: Grid) -> Affine:
         """Return the affine from a grid's voxels to those of the working copy."""

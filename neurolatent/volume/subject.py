@@ -130,6 +130,7 @@ class Person:
     ) -> ScanRecord:
         """Write volume, mask, picture and, when all are there, the record."""
         covered = coverage(placed, self._grid)
+        placed = placed.evened(reference.mask, self._grid)
         volume = volume_on_grid(placed, reference.mask, self._grid)
         signal, contrast = signal_and_contrast(volume, reference.mask, self._grid)
         measures = Measures(
