@@ -9,6 +9,7 @@ from neurolatent.analysis.study import Study
 from neurolatent.cohort.visits import Visit
 from neurolatent.errors import NotApplicableError
 from neurolatent.shapes import Values
+from neurolatent.workspace import ScanKey
 
 FEWEST_TRAINING, FEWEST_TEST = 10, 5
 
@@ -70,3 +71,14 @@ def draw_people(participants: Iterable[str], *, most: int, seed: int) -> list[st
     ordered = sorted(participants)
     chosen = np.random.default_rng(seed).permutation(len(ordered))[:most]
     return [ordered[place] for place in sorted(chosen)]
+
+
+def scans_worth_noise(visits: Iterable[Visit], present: Iterable[ScanKey]) -> tuple[ScanKey, ...]:
+    """Return the scans whose z_T more than one analysis reads: the first scan of each stable control."""
+    known, rows = frozenset(present), list(visits)
+    controls = stable_controls(rows).participants
+    usable = [visit for visit in rows if visit.key in known and visit.participant_id in controls]
+    first: dict[str, Visit] = {}
+    for visit in sorted(usable, key=lambda visit: (visit.participant_id, visit.months, visit.run.zfill(4))):
+        first.setdefault(visit.participant_id, visit)
+    return tuple(visit.key for visit in first.values())

@@ -30,7 +30,7 @@ def test_only_controls_train_and_are_judged_though_all_are_predicted(study, find
     table = pd.read_csv(study.workspace.findings("demo", "regress_age") / "predictions.tsv", sep="\t")
     assert len(table) == 192
     judged = table[table["diagnosis"] == "CN"]
-    assert np.abs(judged["semantic_code"] - judged["age_years"]).mean() == pytest.approx(error.value, rel=1e-4)
+    assert np.abs(judged["semantic_code"] - judged["age_years"]).mean() == pytest.approx(error.value, rel=1e-3)
 
 
 def test_noise_is_held_against_the_semantic_code_on_the_same_scans(study, finding, row):
