@@ -22,7 +22,7 @@ SEED = 2
 class TrainDemoWeights:
     """What is trained on; all else is the preset's."""
 
-    subjects: int = 600
+    subjects: int = 500
     """People of the phantom with seed 2."""
     visits: int = 2
     """Planned visits a person."""

@@ -283,7 +283,8 @@ def _make_phantom(
             msg = f"{record}: expected the phantom {wanted}, got {read_json(record)}. Choose another --out."
             raise SettingsError(msg)
         return source
-    write_phantom(source, **asdict(settings), seed=seed, jobs=jobs or usable_cores(), progress=progress)
+    tell = (lambda done, total: progress("phantom", done, total)) if progress else None
+    write_phantom(source, **asdict(settings), seed=seed, jobs=jobs or usable_cores(), progress=tell)
     write_json(record, wanted)
     return source
 
