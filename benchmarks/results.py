@@ -15,7 +15,8 @@ from neurolatent.model.weights import read_card
 from neurolatent.provenance import write_text
 from neurolatent.workspace import Workspace
 
-HEADER = "| role | what | quantity | group | value | 95 % interval | unit | people | scans |\n|---|---|---|---|--:|---|---|--:|--:|"
+COLUMNS = "| role | what | quantity | group | value | 95 % interval | unit | people | scans |"
+RULE = "|---|---|---|---|--:|---|---|--:|--:|"
 
 
 @dataclass(frozen=True)
@@ -58,10 +59,11 @@ def main(settings: Results) -> None:
 
 def _section(finding: Finding) -> list[str]:
     facts = [f"- {fact.name}: {fact.value} {fact.unit} ({fact.source})" for fact in finding.facts]
+    stamp = "Simulation. " if finding.simulation else ""
     return [
         f"## {finding.title} (`{finding.protocol}`)",
-        f"{'Simulation. ' if finding.simulation else ''}{finding.certificate.capitalize()}: {finding.certificate_reason}",
-        "\n".join([HEADER, *(_row(row) for row in finding.estimates)]),
+        f"{stamp}{finding.certificate.capitalize()}: {finding.certificate_reason}",
+        "\n".join([COLUMNS, RULE, *(_row(row) for row in finding.estimates)]),
         *(["\n".join(facts)] if facts else []),
     ]
 
