@@ -283,7 +283,11 @@ def _make_phantom(
             msg = f"{record}: expected the phantom {wanted}, got {read_json(record)}. Choose another --out."
             raise SettingsError(msg)
         return source
-    tell = (lambda done, total: progress("phantom", done, total)) if progress else None
+
+    def tell(done: int, total: int) -> None:
+        if progress:
+            progress("phantom", done, total)
+
     write_phantom(source, **asdict(settings), seed=seed, jobs=jobs or usable_cores(), progress=tell)
     write_json(record, wanted)
     return source
