@@ -16,6 +16,8 @@ from neurolatent.shapes import Affine, VoxelArray
 from neurolatent.volume.resample import voxel_sizes_mm
 
 MIN_VOXEL_MM, MAX_VOXEL_MM = 0.2, 8.0
+FLATTEST = 1e-3
+"""Of a voxel's volume over the product of its edges: below it the axes lie in a plane."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,10 +95,10 @@ def _usable_affine(image: nib.Nifti1Image, name: str) -> Affine:
         msg = f"{name}: expected an orientation, got sform and qform codes of 0. Convert it again from its DICOM files."
         raise ScanError(msg)
     affine = np.asarray(image.affine, dtype=np.float64)
-    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-6:
+    sizes_mm = voxel_sizes_mm(affine)
+    if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) <= FLATTEST * sizes_mm.prod():
         msg = f"{name}: expected an invertible affine, got a singular one. Convert it again from its DICOM files."
         raise ScanError(msg)
-    sizes_mm = voxel_sizes_mm(affine)
     if sizes_mm.min() < MIN_VOXEL_MM or sizes_mm.max() > MAX_VOXEL_MM:
         got = "×".join(f"{size:.3g}" for size in sizes_mm)
         expected = f"expected voxels of {MIN_VOXEL_MM:g} to {MAX_VOXEL_MM:g} mm"

@@ -8,7 +8,7 @@ from neurolatent.provenance import whole_file
 from neurolatent.shapes import MaskArray, VoxelArray
 from neurolatent.volume.placed import Placed
 from neurolatent.volume.quality import template_distances_mm
-from neurolatent.volume.resample import resample, resample_smoothed
+from neurolatent.volume.resample import MaskOnTarget, resample, resample_smoothed
 from neurolatent.volume.space import CENTRE_MM, Grid
 
 PICTURE_MM = 2.5
@@ -35,7 +35,7 @@ def write_picture(path: Path, placed: Placed, mask: MaskArray, mask_grid: Grid) 
         imsave(temporary, np.concatenate(padded, axis=1), format="png")
 
 
-def _regrid(mask: MaskArray, mask_grid: Grid, grid: Grid) -> MaskArray:
+def _regrid(mask: MaskArray, mask_grid: Grid, grid: Grid) -> MaskOnTarget:
     mask_from_grid = np.linalg.inv(mask_grid.world_from_voxel) @ grid.world_from_voxel
     return resample(mask.astype(np.float32), mask_from_grid, grid.shape) > 0.5
 

@@ -14,7 +14,7 @@ from neurolatent.volume.head import Head, correct_bias, even_out
 from neurolatent.volume.intensity import normalise_intensity
 from neurolatent.volume.load import Scan
 from neurolatent.volume.quality import template_mask
-from neurolatent.volume.resample import resample, resample_smoothed
+from neurolatent.volume.resample import MaskOnTarget, resample, resample_smoothed
 from neurolatent.volume.space import Grid
 
 MIN_COVERAGE = 0.8
@@ -52,7 +52,7 @@ def volume_on_grid(placed: Placed, mask: MaskArray, grid: Grid) -> VoxelArray:
     return normalise_intensity(resample_smoothed(corrected, placed.scan_from_grid(grid), grid.shape), mask)
 
 
-def mask_to_grid(soft: VoxelArray, head: Head, head_from_standard: Affine, grid: Grid) -> MaskArray:
+def mask_to_grid(soft: VoxelArray, head: Head, head_from_standard: Affine, grid: Grid) -> MaskOnTarget:
     """Resample a mask that is known on the working grid."""
     head_from_grid = np.linalg.inv(head.world_from_voxel) @ head_from_standard @ grid.world_from_voxel
     return resample_smoothed(soft, head_from_grid, grid.shape, interpolator=sitk.sitkLinear) > 0.5

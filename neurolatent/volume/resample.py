@@ -5,9 +5,13 @@ from math import log, sqrt
 
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
+from jaxtyping import Bool, Float
 
 from neurolatent.shapes import Affine, VoxelArray
 
+OnTarget = Float[np.ndarray, "target_i target_j target_k"]
+"""A volume on another grid than the one it came from."""
+MaskOnTarget = Bool[np.ndarray, "target_i target_j target_k"]
 FWHM_PER_SIGMA = 2 * sqrt(2 * log(2))
 
 
@@ -59,7 +63,7 @@ def resample(
 
 def resample_smoothed(
     array: VoxelArray, source_from_target: Affine, shape: tuple[int, int, int], *, interpolator: int = sitk.sitkBSpline
-) -> VoxelArray:
+) -> OnTarget:
     """Smooth as much as the target's sampling asks for, then interpolate, by cubic B-splines where not told.
 
     Splines overshoot at edges, so that the result is held within the range of the smoothed source.

@@ -57,7 +57,7 @@ def template_distance_mm(points_mm: Float[Tensor, "*points 3"]) -> Float[Tensor,
     return FAR_MM + read_at(below_far, (points_mm - origin_mm) / TARGET_MM)[0]
 
 
-def _halved(array: VoxelArray) -> VoxelArray:
+def _halved(array: VoxelArray) -> Float[np.ndarray, "half_i half_j half_k"]:
     """Pad a 1 mm map, then average blocks of 2×2×2 voxels."""
     widths = [(PADDING_MM, PADDING_MM + length % TARGET_MM) for length in array.shape]
     padded = np.pad(array, widths)
