@@ -61,7 +61,7 @@ def build_anatomy(source: Field, index: int) -> Anatomy:
     """Make the anatomy of that number from the prepared template; the same for every cohort."""
     rng = np.random.default_rng(np.random.SeedSequence(_ANATOMY_STREAM, spawn_key=(index,)))
     nodes = FINE.points()
-    places = nodes + COARSE.sample(_gyral_warp(rng, source), nodes)
+    places = nodes + COARSE.sample(_gyral_warp(rng, coarsen(source[2:3], FINE, COARSE)[0]), nodes)
     sampled = FINE.sample(source, places).reshape(-1, *FINE.shape)
     maps = _tissue_maps(sampled[:4], draw_noise(rng, FINE, TISSUE_SCALES_MM, TISSUE_SIZES))
     return _with_labels(index, maps, sampled[4:])
@@ -75,9 +75,8 @@ def draw_noise(
     return smooth_noise(white, lattice, scales, sizes)
 
 
-def _gyral_warp(rng: np.random.Generator, source: Field) -> VectorField:
+def _gyral_warp(rng: np.random.Generator, support: ScalarField) -> VectorField:
     """Draw a large warp that moves gyri and leaves the skull mostly where it is."""
-    support = coarsen(source[2:3], FINE, COARSE)[0]
     hold = 0.25 + 0.75 * skull_window(support, COARSE, rim_mm=5.0)
     return flow_on_lattice(draw_noise(rng, COARSE, WARP_SCALES_MM, WARP_SIZES_MM) * hold, COARSE)
 

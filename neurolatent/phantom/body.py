@@ -6,7 +6,7 @@ from math import prod
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from neurolatent.phantom.anatomy import Anatomy, draw_noise
@@ -38,7 +38,7 @@ class BrainPoints:
     """Their positions in the flattened grid."""
     lattice: Lattice
 
-    def scatter(self, values: Field) -> Field:
+    def scatter(self, values: Float[Tensor, "_ n"]) -> Field:
         """Put values back into the grid, 0 elsewhere."""
         full = values.new_zeros(values.shape[0], prod(self.lattice.shape))
         full[:, self.places] = values
@@ -92,10 +92,14 @@ def draw_shape(rng: np.random.Generator, parameters: PhantomParameters, support:
     return velocity - (fit.T @ terms).reshape(velocity.shape)
 
 
-def brain_points(support: ScalarField, spacing_mm: float) -> BrainPoints:
-    """Return the nodes within reach of the template's brain (`support`, on COARSE), of the standard-space grid."""
-    grid = Grid(spacing_mm)
-    lattice = Lattice(spacing_mm, grid.shape, CENTRE_MM)
+def standard_lattice(grid: Grid, *, parts: int = 1) -> Lattice:
+    """Return the nodes of a standard-space grid, each voxel divided into that many parts along each axis."""
+    i, j, k = (extent * parts for extent in grid.shape)
+    return Lattice(grid.spacing_mm / parts, (i, j, k), CENTRE_MM)
+
+
+def brain_points(support: Float[Tensor, "_ _ _"], lattice: Lattice) -> BrainPoints:
+    """Return the nodes within reach of the template's brain (`support`, on COARSE)."""
     nodes = lattice.points()
     near = blur_mm(support[None], COARSE, REACH_MM)
     places = torch.nonzero(COARSE.sample(near, nodes)[0] > 0.1)[:, 0]

@@ -35,7 +35,7 @@ SMOOTH_FIELDS = ("ventricle", "hippocampus", "entorhinal", "brain")
 CORTEX_FIELDS = ("temporal", "grey")
 Amplitudes = Float[Tensor, " region"]
 """One per region, in the order of REGIONS: the field of that name, positive where the region grows."""
-Fields = Float[Tensor, "field 3 i j k"]
+Fields = Float[Tensor, "_ 3 _ _ _"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,5 +110,5 @@ def _cortex_fields(anatomy: Anatomy) -> Fields:
     )
 
 
-def _pick(amplitudes: Amplitudes, names: tuple[str, ...]) -> Amplitudes:
+def _pick(amplitudes: Amplitudes, names: tuple[str, ...]) -> Float[Tensor, " field"]:
     return torch.stack([amplitudes[REGIONS.index(name)] for name in names])

@@ -78,10 +78,10 @@ def write_phantom(  # noqa: PLR0913 - one option for each way in which a cohort 
         "spacing_mm": spacing_mm,
         "repeats": repeats,
     }
-    _claim(folder, {**settings, "people": chosen.tolist(), "parameters": parameters.fingerprint}, space)
     drawn = draw_people(parameters, seed=seed, index=chosen, arm=arm)
     rows = range(len(chosen))
     sessions = tuple(draw_sessions(parameters, drawn, row, visits=visits, repeats=repeats) for row in rows)
+    _claim(folder, {**settings, "people": chosen.tolist(), "parameters": parameters.fingerprint}, space)
     maps = template if template is not None else template_maps()
     job = Job(folder, parameters, drawn, sessions, arm, space == "raw", Grid(spacing_mm), maps, device)
     records, responses = _image(job, jobs, progress)

@@ -1,5 +1,8 @@
 """Velocities from what grows and what shrinks: each is the flow that makes volume here and takes it there."""
 
+from jaxtyping import Float
+from torch import Tensor
+
 from neurolatent.phantom.lattice import (
     COARSE,
     Field,
@@ -37,7 +40,7 @@ def skull_window(intracranial: ScalarField, lattice: Lattice, *, rim_mm: float) 
     return ((smoothed - 0.55) / 0.4).clamp(0.0, 1.0)
 
 
-def coarsen(field: Field, fine: Lattice, coarse: Lattice) -> Field:
+def coarsen(field: Field, fine: Lattice, coarse: Lattice) -> Float[Tensor, "_ _ _ _"]:
     """Carry a field to a coarser lattice without aliasing."""
     smoothed = blur_mm(field, fine, 0.4 * coarse.spacing_mm)
     return fine.sample(smoothed, coarse.points()).reshape(field.shape[0], *coarse.shape)

@@ -6,14 +6,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional
 
+from neurolatent.phantom.body import standard_lattice
 from neurolatent.phantom.change import Amplitudes
-from neurolatent.phantom.lattice import FINE, Lattice, ScalarField
+from neurolatent.phantom.lattice import FINE, ScalarField
 from neurolatent.phantom.scanner import Acquisition, Placement, record, spread, transform, weighted
 from neurolatent.phantom.subject import Subject
 from neurolatent.phantom.workbench import Workbench
 from neurolatent.shapes import MaskArray, VoxelArray
 from neurolatent.volume.intensity import normalise_intensity
-from neurolatent.volume.space import CENTRE_MM, Grid
+from neurolatent.volume.space import Grid
 
 FINEST_COARSE_MM = 3.0
 """Grids this coarse or coarser are rendered at half their spacing and averaged, so that nothing aliases."""
@@ -25,7 +26,7 @@ def scan(
     """Return one scan on the grid, intensities in [0, 1] inside the intracranial mask, and that mask."""
     amplitudes = subject.amplitudes(months, ventricle_day=acquisition.ventricle_day)
     intensity, mask = _render(bench, subject, amplitudes, grid, acquisition.placement)
-    lattice = Lattice(grid.spacing_mm, grid.shape, CENTRE_MM)
+    lattice = standard_lattice(grid)
     recorded = record(intensity, lattice.axes(), acquisition, subject.site, spacing_mm=grid.spacing_mm)
     return _finish(recorded, mask)
 
@@ -41,7 +42,7 @@ def _render(
 ) -> tuple[ScalarField, Bool[Tensor, "i j k"]]:
     """Sample the anatomy through the subject's deformation, weight the tissues, blur, and average onto the grid."""
     parts = 2 if grid.spacing_mm >= FINEST_COARSE_MM else 1
-    brain = bench.points(grid.spacing_mm / parts)
+    brain = bench.points(standard_lattice(grid, parts=parts))
     scaled = np.diag([subject.site.scale] * 3 + [1.0])
     places = transform(np.linalg.inv(head @ scaled), brain.points)
     maps = FINE.sample(subject.body.anatomy.maps, subject.body.to_anatomy(amplitudes, places))

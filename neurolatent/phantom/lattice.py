@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-Field = Float[Tensor, "channel i j k"]
+Field = Float[Tensor, "_ i j k"]
+"""Any number of channels on one lattice."""
 VectorField = Float[Tensor, "3 i j k"]
 ScalarField = Float[Tensor, "i j k"]
 Points = Float[Tensor, "3 n"]
@@ -44,7 +45,7 @@ class Lattice:
         """Return the positions of all nodes, in C order."""
         return torch.stack(torch.meshgrid(*self.axes(), indexing="ij")).reshape(3, -1)
 
-    def sample(self, field: Field, points: Points) -> Float[Tensor, "channel n"]:
+    def sample(self, field: Field, points: Points) -> Float[Tensor, "_ n"]:
         """Interpolate linearly at the points; beyond the lattice its outermost values go on."""
         origin = points.new_tensor(self.origin_mm)[:, None]
         extent = points.new_tensor(self.shape)[:, None] - 1

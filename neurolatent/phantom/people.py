@@ -155,7 +155,7 @@ def _expected(
     return controls + np.outer(np.where(atypical, 0.0, share), parameters.ad_effect)
 
 
-def _rate_deviates(parameters: PhantomParameters, normal: PerRegion) -> PerRegion:
+def _rate_deviates(parameters: PhantomParameters, normal: Float[np.ndarray, "person deviate"]) -> PerRegion:
     """Mix one deviate that all regions share into each region's own; positive means faster loss."""
     shared = parameters.rate_correlation
     deviates = np.sqrt(shared) * normal[:, :1] + np.sqrt(1 - shared) * normal[:, 1:]

@@ -72,7 +72,7 @@ def _ras_axes(site: Site) -> Axes:
     return x, y, z
 
 
-def _orient(volume: VoxelArray, axes: Axes, site: Site) -> tuple[VoxelArray, Affine]:
+def _orient(volume: VoxelArray, axes: Axes, site: Site) -> tuple[Float[np.ndarray, "_ _ _"], Affine]:
     """Store the volume in the site's orientation, with the affine that says so."""
     directions = [DIRECTIONS[letter] for letter in site.raw_orientation]
     affine = np.zeros((4, 4))

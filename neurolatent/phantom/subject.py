@@ -7,15 +7,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from neurolatent.phantom.body import Body, BrainPoints, draw_shape
+from neurolatent.phantom.body import Body, BrainPoints, draw_shape, standard_lattice
 from neurolatent.phantom.change import Amplitudes
 from neurolatent.phantom.parameters import PhantomParameters, Site
 from neurolatent.phantom.people import VENTRICLE, People, person_rng
 from neurolatent.phantom.response import LogVolumes, Response, log_volumes, relax
 from neurolatent.phantom.workbench import Workbench
+from neurolatent.volume.space import Grid
 
 SHAPE_STREAM = 1
-MEASURED_SPACING_MM = 2.5
+MEASURED_LATTICE = standard_lattice(Grid(2.5))
 """Of the points at which a person's volumes are summed, whatever the images' own."""
 CALIBRATION_MONTHS = (0.0, 36.0)
 CALIBRATION_ROUNDS = (3, 1)
@@ -79,7 +80,7 @@ def make_subject(
     rng = person_rng(people.seed, int(people.index[row]), SHAPE_STREAM)
     body = Body(anatomy, fields, draw_shape(rng, parameters, bench.support))
     if calibration is None:
-        calibration = calibrate(body, response, people, row, bench.points(MEASURED_SPACING_MM))
+        calibration = calibrate(body, response, people, row, bench.points(MEASURED_LATTICE))
     return Subject(people, row, parameters.sites[people.site[row]], body, response, calibration)
 
 

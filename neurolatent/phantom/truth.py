@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from neurolatent.errors import CohortError
 from neurolatent.phantom.anatomy import REGIONS
+from neurolatent.phantom.body import standard_lattice
 from neurolatent.phantom.image import noise_free
 from neurolatent.phantom.parameters import PhantomParameters, parse_parameters
 from neurolatent.phantom.people import People
@@ -90,7 +91,7 @@ class PhantomTruth:
         """Return where the tissue at each node at the first time lies at the second, as a displacement in mm (RAS+)."""
         with torch.device(self.device), torch.inference_mode():
             subject = self.subject(participant_id)
-            brain = self.bench.points(grid.spacing_mm)
+            brain = self.bench.points(standard_lattice(grid))
             anatomy = subject.body.to_anatomy(subject.amplitudes(months_from), brain.points)
             moved = subject.body.from_anatomy(subject.amplitudes(months_to), anatomy)
             return brain.scatter(moved - brain.points).cpu().numpy()

@@ -5,15 +5,16 @@ from functools import cache, cached_property
 import torch
 
 from neurolatent.phantom.anatomy import Anatomy, build_anatomy, prepare_template
-from neurolatent.phantom.body import Body, BrainPoints, brain_points
+from neurolatent.phantom.body import Body, BrainPoints, brain_points, standard_lattice
 from neurolatent.phantom.change import ChangeFields, build_change_fields
 from neurolatent.phantom.growth import coarsen
 from neurolatent.phantom.head import distance_from_brain
-from neurolatent.phantom.lattice import COARSE, FINE, Field, ScalarField
+from neurolatent.phantom.lattice import COARSE, FINE, Field, Lattice, ScalarField
 from neurolatent.phantom.response import Response, measure_response
+from neurolatent.volume.space import Grid
 from neurolatent.volume.template import TemplateMaps
 
-RESPONSE_SPACING_MM = 3.0
+RESPONSE_LATTICE = standard_lattice(Grid(3.0))
 
 
 class Workbench:
@@ -22,9 +23,10 @@ class Workbench:
     def __init__(self, template: TemplateMaps) -> None:
         """Take the template's maps; nothing is computed yet."""
         self._template = template
-        self._points: dict[float, BrainPoints] = {}
+        self._points: dict[Lattice, BrainPoints] = {}
         self._anatomies: dict[int, tuple[Anatomy, ChangeFields]] = {}
         self._distances: dict[int, ScalarField] = {}
+        self._responses: dict[int, Response] = {}
 
     @cached_property
     def source(self) -> Field:
@@ -36,11 +38,11 @@ class Workbench:
         """Where the template has a brain, on COARSE."""
         return coarsen(self.source[2:3], FINE, COARSE)[0]
 
-    def points(self, spacing_mm: float) -> BrainPoints:
-        """Return where there may be a brain on the standard-space grid of that spacing."""
-        if spacing_mm not in self._points:
-            self._points[spacing_mm] = brain_points(self.support, spacing_mm)
-        return self._points[spacing_mm]
+    def points(self, lattice: Lattice) -> BrainPoints:
+        """Return where on a standard-space lattice there may be a brain."""
+        if lattice not in self._points:
+            self._points[lattice] = brain_points(self.support, lattice)
+        return self._points[lattice]
 
     def anatomy(self, index: int) -> tuple[Anatomy, ChangeFields]:
         """Return the anatomy of that number and what changes it."""
@@ -57,9 +59,10 @@ class Workbench:
 
     def response(self, index: int) -> Response:
         """Measure how an anatomy's volumes answer, without any person's shape."""
-        anatomy, fields = self.anatomy(index)
-        body = Body(anatomy, fields, torch.zeros(3, *COARSE.shape))
-        return measure_response(body, self.points(RESPONSE_SPACING_MM))
+        if index not in self._responses:
+            body = Body(*self.anatomy(index), torch.zeros(3, *COARSE.shape))
+            self._responses[index] = measure_response(body, self.points(RESPONSE_LATTICE))
+        return self._responses[index]
 
 
 @cache

@@ -1,0 +1,84 @@
+"""Claims about images in standard space."""
+
+import numpy as np
+import pytest
+
+from neurolatent.phantom.image import noise_free, scan
+from neurolatent.phantom.people import person_rng
+from neurolatent.phantom.scanner import draw_acquisition, placement
+from neurolatent.volume.space import Grid
+from neurolatent.volume.template import template_maps
+
+GRID = Grid(4.0)
+
+
+def _box(low, high):
+    """Voxels of the grid between two corners in MNI millimetres."""
+    origin = GRID.world_from_voxel[:3, 3]
+    first, last = (np.rint((np.array(corner) - origin) / GRID.spacing_mm).astype(int) for corner in (low, high))
+    return tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))
+
+
+@pytest.fixture(scope="module")
+def images(bench, subjects, parameters):
+    acquisition = draw_acquisition(person_rng(1, 0, 9), parameters.scans)
+    return scan(bench, subjects[0], 0.0, GRID, acquisition), noise_free(bench, subjects[0], 0.0, GRID)
+
+
+def test_a_scan_is_normalised_within_an_intracranial_mask(images):
+    (volume, mask), _ = images
+    assert volume.shape == mask.shape == GRID.shape
+    assert volume.min() == 0
+    assert volume.max() == 1
+    assert not volume[~mask].any()
+    assert 1.7e6 < mask.sum() * GRID.spacing_mm**3 < 2.3e6
+
+
+def test_a_scan_shows_the_noise_free_brain_and_is_not_it(images):
+    (volume, _), (clean, mask) = images
+    assert 0.97 < np.corrcoef(volume[mask], clean[mask])[0, 1] < 0.9995
+
+
+def test_it_lies_on_the_template(images):
+    _, (clean, mask) = images
+    maps = template_maps()
+    voxels = np.argwhere(mask) @ GRID.world_from_voxel[:3, :3].T + GRID.world_from_voxel[:3, 3]
+    nearest = np.rint(voxels - maps.world_from_voxel[:3, 3]).astype(int)
+    inside = ((nearest >= 0) & (nearest < maps.t1.shape)).all(axis=1)
+    template = maps.t1[tuple(nearest[inside].T)]
+    assert np.corrcoef(clean[mask][inside], template)[0, 1] > 0.5
+
+
+def test_ventricles_darken_their_surroundings_as_ad_goes_on(bench, subjects):
+    ventricles = _box((-24, -44, 4), (24, 24, 28))
+    early, late = (noise_free(bench, subjects[1], months, GRID)[0][ventricles] for months in (0.0, 48.0))
+    assert np.mean(late < 0.3) > 1.1 * np.mean(early < 0.3)
+
+
+def test_the_hippocampus_changes_visibly_at_four_millimetres(bench, subjects):
+    temporal = _box((-40, -40, -28), (40, -4, -4))
+    early, late = (noise_free(bench, subjects[1], months, GRID)[0][temporal] for months in (0.0, 48.0))
+    assert late.mean() < early.mean() - 0.01
+
+
+def test_repeats_differ_by_little_and_never_by_nothing(bench, subjects, parameters):
+    first, second = (
+        scan(bench, subjects[0], 0.0, GRID, draw_acquisition(person_rng(1, 0, 9, run), parameters.scans))[0]
+        for run in (1, 2)
+    )
+    inside = (first > 0) & (second > 0)
+    assert 0.95 < np.corrcoef(first[inside], second[inside])[0, 1] < 0.9999
+
+
+def test_a_finer_grid_shows_the_same_brain(bench, subjects, images):
+    _, (coarse, mask) = images
+    fine, _ = noise_free(bench, subjects[0], 0.0, Grid(2.0))
+    pooled = fine.reshape(48, 2, 60, 2, 48, 2).mean(axis=(1, 3, 5))
+    assert np.corrcoef(pooled[mask], coarse[mask])[0, 1] > 0.99
+
+
+def test_a_placement_is_rigid_and_turns_about_the_heads_centre():
+    matrix = placement(np.array([5.0, -3.0, 8.0]), np.array([1.0, 2.0, 3.0]))
+    np.testing.assert_allclose(matrix[:3, :3] @ matrix[:3, :3].T, np.eye(3), atol=1e-12)
+    centre = np.array([0.0, -17.0, 5.0, 1.0])
+    np.testing.assert_allclose((matrix @ centre)[:3], [1.0, -15.0, 8.0])

@@ -1,0 +1,73 @@
+"""Claims about the truth beside a cohort."""
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from neurolatent.errors import CohortError
+from neurolatent.phantom import PhantomTruth
+from neurolatent.volume.space import Grid
+
+GRID = Grid(8.0)
+
+
+def test_noise_free_images_are_those_that_were_scanned(tiny, truth):
+    for name in truth.participants:
+        for record in truth.person(name)["scans"]:
+            stem = f"{name}_{record['session_id']}" + ("_run-2" if record["run"] == "2" else "")
+            path = next((tiny / name / record["session_id"] / "anat").glob(f"{stem}_space-*_T1w.nii.gz"))
+            clean, mask = truth.noise_free(name, record["months"], GRID)
+            values = nib.Nifti1Image.from_filename(path).get_fdata()
+            assert np.corrcoef(values[mask], clean[mask])[0, 1] > 0.97
+
+
+def test_the_truth_goes_on_beyond_the_last_visit(truth):
+    patient = next(name for name in truth.participants if truth.person(name)["group"] == "AD")
+    last = truth.person(patient)["scans"][-1]["months"]
+    volume, _ = truth.noise_free(patient, last + 60.0, GRID)
+    assert np.isfinite(volume).all()
+    assert truth.volumes_at(patient, last + 60.0)["ventricle"] > 1.3 * truth.volumes_at(patient, last)["ventricle"]
+
+
+def test_volumes_are_those_of_the_course(truth):
+    rows = truth.volumes()
+    assert {(row["participant_id"], row["session_id"]) for row in rows} == set(truth.oracle())
+    for row in rows:
+        at_visit = truth.volumes_at(str(row["participant_id"]), float(row["months"]))
+        assert row["hippocampus_ml"] == pytest.approx(at_visit["hippocampus"], rel=1e-4)
+        assert row["brain_ml"] < row["intracranial_ml"]
+
+
+def test_a_deformation_to_the_same_time_moves_nothing_and_back_again_returns(truth):
+    name = truth.participants[1]
+    assert np.abs(truth.deformation(name, 12.0, 12.0, GRID)).mean() < 0.05
+    forth, back = truth.deformation(name, 0.0, 48.0, GRID), truth.deformation(name, 48.0, 0.0, GRID)
+    assert np.abs(forth).max() > 0.5
+    assert np.abs(forth + back).mean() < 0.3 * np.abs(forth).mean()
+
+
+def test_a_deformation_opens_the_ventricles_as_much_as_they_grow(truth):
+    grid = Grid(4.0)
+    patient = next(name for name in truth.participants if truth.person(name)["group"] == "AD")
+    displacement = truth.deformation(patient, 0.0, 36.0, grid)
+    jacobian = np.eye(3)[..., None, None, None] + np.stack([np.stack(np.gradient(axis, 4.0)) for axis in displacement])
+    growth = np.linalg.det(np.moveaxis(jacobian, (0, 1), (-2, -1)))
+    early, late = (truth.volumes_at(patient, months)["ventricle"] for months in (0.0, 36.0))
+    dark = (truth.noise_free(patient, 0.0, grid)[0] < 0.25) & (growth > 1.02)
+    assert growth.min() > 0
+    assert 1 < np.median(growth[dark]) < 2 * late / early
+
+
+def test_the_oracle_gives_probabilities(truth):
+    values = np.array(list(truth.oracle().values()))
+    assert ((values > 0) & (values < 1)).all()
+
+
+def test_an_unknown_person_is_named(truth):
+    with pytest.raises(CohortError, match="sub-S9P0001: not among the 2 people"):
+        truth.volumes_at("sub-S9P0001", 0.0)
+
+
+def test_a_folder_without_truth_is_refused(tmp_path):
+    with pytest.raises(CohortError, match="Only a phantom's source folder has truth"):
+        PhantomTruth.open(tmp_path)
