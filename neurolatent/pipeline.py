@@ -68,8 +68,11 @@ def run_demo(out: Path, *, train: bool = False, jobs: int | None = None, device:
     """Study a phantom that the shipped weights have never met; with `train`, train on it from nothing instead."""
     raw = out / "raw"
     with progress_bars() as progress, _timed("Four raw heads"):
-        two = len(DEMO_RAW.people or ())
-        _say_all(steps.build("phantom", None, out=raw, folds=two, seed=DEMO_SEED, phantom=DEMO_RAW, progress=progress))
+        _say_all(
+            steps.build(
+                "phantom", None, out=raw, fractions=(0.5, 0, 0.5), seed=DEMO_SEED, phantom=DEMO_RAW, progress=progress
+            )
+        )
         _say_all(steps.preprocess(raw, jobs=jobs, progress=progress))
     settings = StudySettings(
         name="phantom",

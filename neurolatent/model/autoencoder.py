@@ -63,7 +63,12 @@ class LatentDiffusionAutoencoder(nn.Module):
         self.vae = VAE(widths=preset.vae_widths, latent_channels=channels)
         self.scaling = LatentScaling(latent_channels=channels, shape=preset.latent_shape)
         self.denoiser = Denoiser(widths=widths, latent_channels=channels)
-        self.semantic = SemanticEncoder(widths=preset.semantic_widths, code_size=preset.code_size)
+        self.semantic = SemanticEncoder(
+            widths=preset.semantic_widths,
+            code_size=preset.code_size,
+            latent_channels=channels,
+            latent_shape=preset.latent_shape,
+        )
         self.gradient = GradientEstimator(widths=widths, latent_channels=channels, code_size=preset.code_size)
 
     @property
@@ -87,8 +92,9 @@ class LatentDiffusionAutoencoder(nn.Module):
     @torch.no_grad()
     def encode_semantic(self, volume: Volume) -> Code:
         """Return y."""
+        latent = self.compress(volume)
         with self._arithmetic():
-            return self.semantic(volume)
+            return self.semantic(latent)
 
     @torch.no_grad()
     def encode_stochastic(self, latent: Latent, code: Code, *, steps: int) -> Latent:

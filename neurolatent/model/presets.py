@@ -31,7 +31,7 @@ class Preset:
     denoiser_widths: Widths
     """Channels at each level, from the latent's own resolution downwards."""
     semantic_widths: Widths
-    """Channels at each level, from a quarter of the grid's resolution downwards."""
+    """Channels at each level of the semantic encoder, from the latent's own resolution downwards."""
     kl_weight: float
     edge_weight: float
     latent_variants: int

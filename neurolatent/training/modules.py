@@ -146,7 +146,6 @@ class PretrainingStage(StageModule):
 class RepresentationStage(StageModule):
     """The semantic encoder and the gradient estimator, against the frozen denoiser."""
 
-    want_volumes = True
     want_latents = True
 
     def register(self, model: LatentDiffusionAutoencoder) -> None:
@@ -160,7 +159,7 @@ class RepresentationStage(StageModule):
         clean, noise, timestep = noisy_parts(model.scaling(batch["latent"]), generator)
         signal = gather_signal(timestep)
         noisy = add_noise(clean, noise, signal) * model.scaling.support
-        predicted = model.predict_noise(noisy, timestep, self.semantic(batch["volume"]))
+        predicted = model.predict_noise(noisy, timestep, self.semantic(clean))
         return noise_error(noise, predicted, weight=clean_weight(signal), support=model.scaling.support)
 
 

@@ -46,7 +46,7 @@ def _compression(
 def _pretraining(
     model: LatentDiffusionAutoencoder, volume: torch.Tensor, generator: torch.Generator
 ) -> dict[str, torch.Tensor]:
-    noise, noisy, timestep = _noisy(model, volume, generator)
+    _, noise, noisy, timestep = _noisy(model, volume, generator)
     weight = velocity_weight(gather_signal(timestep))
     predicted = model.denoiser(noisy, timestep)
     return {"velocity_error": noise_error(noise, predicted, weight=weight, support=model.scaling.support)}
@@ -55,8 +55,8 @@ def _pretraining(
 def _representation(
     model: LatentDiffusionAutoencoder, volume: torch.Tensor, generator: torch.Generator
 ) -> dict[str, torch.Tensor]:
-    noise, noisy, timestep = _noisy(model, volume, generator)
-    weight, support, code = clean_weight(gather_signal(timestep)), model.scaling.support, model.semantic(volume)
+    clean, noise, noisy, timestep = _noisy(model, volume, generator)
+    weight, support, code = clean_weight(gather_signal(timestep)), model.scaling.support, model.semantic(clean)
     predictions = {
         "error_with_code": model.predict_noise(noisy, timestep, code),
         "error_with_other_code": model.predict_noise(noisy, timestep, code.roll(1, 0)),
@@ -67,8 +67,8 @@ def _representation(
 
 def _noisy(
     model: LatentDiffusionAutoencoder, volume: torch.Tensor, generator: torch.Generator
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
     clean = model.compress(volume)
     noise = torch.randn(clean.shape, generator=generator).to(clean.device)
     timestep = torch.randint(TIMESTEPS, (len(clean),), generator=generator).to(clean.device)
-    return noise, add_noise(clean, noise, gather_signal(timestep)) * model.scaling.support, timestep
+    return clean, noise, add_noise(clean, noise, gather_signal(timestep)) * model.scaling.support, timestep

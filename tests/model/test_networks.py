@@ -10,7 +10,7 @@ from neurolatent.model.denoiser import Denoiser
 from neurolatent.model.gradient import GradientEstimator
 from neurolatent.model.noise import gather_signal
 from neurolatent.model.presets import PRESETS
-from neurolatent.model.semantic import SemanticEncoder
+from neurolatent.model.semantic import SemanticEncoder, Standardise
 from neurolatent.model.vae import VAE
 from neurolatent.model.weights import part_state
 
@@ -83,10 +83,32 @@ def test_untrained_model_takes_every_latent_for_white_noise(model):
 
 def test_code_depends_on_where_in_the_brain_something_is():
     torch.manual_seed(0)
-    encoder = SemanticEncoder(widths=(8, 16), code_size=8).eval()
-    front, back = torch.zeros(2, 1, 1, 24, 32, 24)
-    front[0, 0, 10:14, 22:26, 10:14], back[0, 0, 10:14, 6:10, 10:14] = 1, 1
+    encoder = SemanticEncoder(widths=(8, 16), code_size=8, latent_channels=1, latent_shape=(6, 8, 6)).eval()
+    front, back = torch.zeros(2, 1, 1, 6, 8, 6)
+    front[0, 0, 2:4, 5:7, 2:4], back[0, 0, 2:4, 1:3, 2:4] = 1, 1
     assert (encoder(front) - encoder(back)).abs().max() > 0.01
+
+
+def test_codes_of_nearly_equal_brains_are_far_apart_from_the_start():
+    """What all brains share must not drown what differs: between people each feature has unit variance."""
+    torch.manual_seed(0)
+    encoder = SemanticEncoder(widths=(8, 16), code_size=8, grid_shape=(24, 32, 24)).train()
+    shared = torch.rand(1, 1, 24, 32, 24)
+    encoder.mean.copy_(shared[0])
+    encoder.scale.fill_(100.0)
+    codes = encoder(shared + 0.01 * torch.randn(16, 1, 24, 32, 24))
+    torch.testing.assert_close(codes.mean(0), torch.zeros(8), rtol=0, atol=1e-4)
+    torch.testing.assert_close(codes.std(0, correction=0), torch.ones(8), rtol=1e-2, atol=1e-2)
+
+
+def test_standardising_remembers_the_training_people():
+    standardise = Standardise(3)
+    people = 5 + 2 * torch.randn(64, 3, generator=torch.Generator().manual_seed(0))
+    for _ in range(200):
+        standardise.train()(people)
+    alone = standardise.eval()(people[:1])
+    expected = (people[:1] - people.mean(0)) / people.std(0, correction=0)
+    torch.testing.assert_close(alone, expected, rtol=1e-3, atol=1e-3)
 
 
 def test_each_scan_of_a_batch_is_treated_alone(model, volume):
@@ -144,10 +166,10 @@ def test_semantic_encoder_costs_no_more_than_the_denoiser():
     preset = PRESETS["demo"]
     with torch.device("meta"):
         demo = LatentDiffusionAutoencoder(preset)
-        volume, noisy = torch.zeros(1, 1, *preset.grid_shape), torch.zeros(1, 4, *preset.latent_shape)
+        noisy = torch.zeros(1, 4, *preset.latent_shape)
         timestep = torch.zeros(1, dtype=torch.long)
     costs = []
-    for run in (lambda: demo.semantic(volume), lambda: demo.denoiser(noisy, timestep)):
+    for run in (lambda: demo.semantic(noisy), lambda: demo.denoiser(noisy, timestep)):
         with FlopCounterMode(display=False) as counter:
             run()
         costs.append(counter.get_total_flops())
