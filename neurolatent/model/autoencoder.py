@@ -69,7 +69,12 @@ class LatentDiffusionAutoencoder(nn.Module):
             latent_channels=channels,
             latent_shape=preset.latent_shape,
         )
-        self.gradient = GradientEstimator(widths=widths, latent_channels=channels, code_size=preset.code_size)
+        self.gradient = GradientEstimator(
+            widths=widths,
+            latent_channels=channels,
+            code_size=preset.code_size,
+            latent_shape=preset.latent_shape,
+        )
 
     @property
     def device(self) -> torch.device:

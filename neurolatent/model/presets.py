@@ -75,7 +75,7 @@ PRESETS = {
             kl_weight=1e-6, edge_weight=0.5, latent_variants=4, mixed_precision=True,
             vae=StageLength(steps=900, batch=8, learning_rate=2e-3, ema_decay=0.995),
             denoiser=StageLength(steps=1000, batch=16, learning_rate=1e-3, ema_decay=0.995),
-            autoencoder=StageLength(steps=1200, batch=16, learning_rate=1e-3, ema_decay=0.995),
+            autoencoder=StageLength(steps=1000, batch=16, learning_rate=1e-3, ema_decay=0.995),
         ),
     )
 }  # fmt: skip
