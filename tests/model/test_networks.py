@@ -89,18 +89,6 @@ def test_code_depends_on_where_in_the_brain_something_is():
     assert (encoder(front) - encoder(back)).abs().max() > 0.01
 
 
-def test_codes_of_nearly_equal_brains_are_far_apart_from_the_start():
-    """What all brains share must not drown what differs: between people each feature has unit variance."""
-    torch.manual_seed(0)
-    encoder = SemanticEncoder(widths=(8, 16), code_size=8, grid_shape=(24, 32, 24)).train()
-    shared = torch.rand(1, 1, 24, 32, 24)
-    encoder.mean.copy_(shared[0])
-    encoder.scale.fill_(100.0)
-    codes = encoder(shared + 0.01 * torch.randn(16, 1, 24, 32, 24))
-    torch.testing.assert_close(codes.mean(0), torch.zeros(8), rtol=0, atol=1e-4)
-    torch.testing.assert_close(codes.std(0, correction=0), torch.ones(8), rtol=1e-2, atol=1e-2)
-
-
 def test_each_scan_of_a_batch_is_treated_alone(model, volume):
     code, latent = model.encode_semantic(volume), model.compress(volume)
     torch.testing.assert_close(model.encode_semantic(volume[1:2]), code[1:2], rtol=1e-4, atol=1e-5)
