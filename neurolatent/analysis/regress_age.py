@@ -59,13 +59,10 @@ def run(study: Study, settings: Settings) -> Finding:
     controls = stable_controls(study.visits)
     everyone = aged_scans(study, frozenset(study.first_scans))
     require_controls(PROTOCOL, study, controls, everyone)
-    coded = frozenset(study.codes.stochastic_keys)
-    with_noise = [visit for visit in everyone if visit.key in coded]
-    predictions = _predict(study, controls, everyone, (VOXELS, MEAN), settings)
+    predictions, from_noise = _predict_all(study, controls, everyone, settings)
     estimates = _estimates(predictions, controls, settings, group="all")
-    noise_predictions = _predict_from_noise(study, controls, with_noise, settings)
-    if noise_predictions:
-        estimates += _estimates(noise_predictions, controls, settings, group=WITH_NOISE)
+    if from_noise and from_noise is not predictions:
+        estimates += _estimates(from_noise, controls, settings, group=WITH_NOISE)
     outcome = Outcome(
         protocol=PROTOCOL,
         title=TITLE,
@@ -73,21 +70,27 @@ def run(study: Study, settings: Settings) -> Finding:
         verdict=verdict,
         estimates=estimates,
         facts=_facts(predictions, controls),
-        notes=_notes(predictions, noise_predictions, controls),
-        tables={"predictions": _table(predictions, noise_predictions)},
+        notes=_notes(predictions, from_noise, controls),
+        tables={"predictions": _table(predictions, from_noise)},
     )
     return write_outcome(study, outcome)
 
 
-def _predict_from_noise(
+def _predict_all(
     study: Study, controls: Controls, scans: Sequence[Visit], settings: Settings
-) -> Predictions | None:
-    """Hold z_T against y on the scans that have one; nothing where they are too few."""
+) -> tuple[Predictions, Predictions | None]:
+    """Predict from y and voxels, and from z_T beside y on the scans that have one: all, some, or too few."""
+    coded = frozenset(study.codes.stochastic_keys)
+    with_noise = [visit for visit in scans if visit.key in coded]
+    if len(with_noise) == len(scans):
+        together = _predict(study, controls, scans, (VOXELS, STOCHASTIC, MEAN), settings)
+        return together, together
+    predictions = _predict(study, controls, scans, (VOXELS, MEAN), settings)
     try:
-        require_controls(PROTOCOL, study, controls, scans)
+        require_controls(PROTOCOL, study, controls, with_noise)
     except NotApplicableError:
-        return None
-    return _predict(study, controls, scans, (STOCHASTIC, MEAN), settings)
+        return predictions, None
+    return predictions, _predict(study, controls, with_noise, (STOCHASTIC, MEAN), settings)
 
 
 def _predict(

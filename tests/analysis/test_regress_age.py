@@ -70,6 +70,12 @@ def test_a_holdout_is_judged_on_its_test_people(healthy_study, row):
     assert finding.simulation is False
 
 
+def test_where_every_scan_has_a_stochastic_code_all_methods_share_one_group(healthy_study, row):
+    finding = run(healthy_study, Settings(resamples=300))
+    assert {estimate.group for estimate in finding.estimates} == {"all"}
+    assert row(finding, "semantic code − stochastic code", "MAE").n_scans == 8
+
+
 def test_too_few_controls_are_refused(make, tmp_path):
     with pytest.raises(NotApplicableError, match="at least 10 training and 5 test controls with an age, got 8 and 12"):
         run(make(tmp_path, people=24, months=(0.0,)), Settings())
