@@ -25,8 +25,8 @@ from neurolatent.phantom.lattice import (
 from neurolatent.phantom.parameters import PhantomParameters
 from neurolatent.volume.space import CENTRE_MM, Grid
 
-REACH_MM = 5.0
-"""How far, about, a person's brain may lie outside the template's."""
+REACH_MM, REACH_SHARE = 6.0, 0.05
+"""Points are kept where the template's brain, blurred by so much, exceeds this share: within 10 mm of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,5 +102,5 @@ def brain_points(support: Float[Tensor, "_ _ _"], lattice: Lattice) -> BrainPoin
     """Return the nodes within reach of the template's brain (`support`, on COARSE)."""
     nodes = lattice.points()
     near = blur_mm(support[None], COARSE, REACH_MM)
-    places = torch.nonzero(COARSE.sample(near, nodes)[0] > 0.1)[:, 0]
+    places = torch.nonzero(COARSE.sample(near, nodes)[0] > REACH_SHARE)[:, 0]
     return BrainPoints(nodes[:, places].contiguous(), places, lattice)

@@ -1,4 +1,8 @@
-"""Images of a subject in standard space: as scanned, and free of noise."""
+"""Images of a subject in standard space: as scanned, and free of noise.
+
+Standard space is what one affine per person leaves: head size and the affine part of shape are gone (the intracranial
+volume stays in the truth), the site's small geometric scale and a small misplacement of each scan remain.
+"""
 
 import numpy as np
 import torch

@@ -19,7 +19,7 @@ SHAPE_STREAM = 1
 MEASURED_LATTICE = standard_lattice(Grid(2.5))
 """Of the points at which a person's volumes are summed, whatever the images' own."""
 CALIBRATION_MONTHS = (0.0, 36.0)
-CALIBRATION_ROUNDS = (3, 1)
+CALIBRATION_ROUNDS = (3, 2)
 """How often the amplitudes are solved for and the volumes measured, at each of those times."""
 
 

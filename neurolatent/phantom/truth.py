@@ -90,11 +90,12 @@ class PhantomTruth:
     def deformation(self, participant_id: str, months_from: float, months_to: float, grid: Grid) -> Displacement:
         """Return where the tissue at each node at the first time lies at the second, as a displacement in mm (RAS+)."""
         with torch.device(self.device), torch.inference_mode():
-            subject = self.subject(participant_id)
-            brain = self.bench.points(standard_lattice(grid))
-            anatomy = subject.body.to_anatomy(subject.amplitudes(months_from), brain.points)
-            moved = subject.body.from_anatomy(subject.amplitudes(months_to), anatomy)
-            return brain.scatter(moved - brain.points).cpu().numpy()
+            subject, brain = self.subject(participant_id), self.bench.points(standard_lattice(grid))
+            body, before, after = subject.body, subject.amplitudes(months_from), subject.amplitudes(months_to)
+            tissue = body.to_anatomy(before, brain.points)
+            # Both ends go through the same flow, so that what its inverse lacks cancels: no change moves nothing.
+            moved = body.from_anatomy(after, tissue) - body.from_anatomy(before, tissue)
+            return brain.scatter(moved).cpu().numpy()
 
     def subject(self, participant_id: str) -> Subject:
         """Return the person, ready to be imaged; to be used under `torch.device(truth.device)`."""
