@@ -32,7 +32,7 @@ def test_a_person_at_one_time_and_back_at_another_is_where_it_was(bench, subject
         back = subject.body.from_anatomy(amplitudes, subject.body.to_anatomy(amplitudes, places))
         apart = (back - places).norm(dim=0)
         assert apart.mean() < 0.04 * subject.body.shape.norm(dim=0).mean()
-        assert apart.quantile(0.999) < 0.7
+        assert apart.quantile(0.999) < 1.2
 
 
 def test_no_part_of_a_change_folds(subjects):
