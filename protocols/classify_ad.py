@@ -2,8 +2,8 @@
 
 Run:    neurolatent run classify_ad out/demo
 All its settings: python protocols/classify_ad.py --help
-Cost:   COST_classify_ad
-Expect: EXPECT_classify_ad
+Cost:   about 3 s on two cores, 4 mm
+Expect: on the demo's phantom (n = 85) ROC-AUC 0.63 [0.51, 0.75]; measured volumes 0.81, oracle 0.94
 """
 
 from neurolatent.cli import run_script

@@ -2,8 +2,8 @@
 
 Run:    neurolatent run regress_age out/demo
 All its settings: python protocols/regress_age.py --help
-Cost:   COST_regress_age
-Expect: EXPECT_regress_age
+Cost:   about 1 s on two cores, 4 mm
+Expect: on the demo's phantom (50 controls) MAE 5.5 [4.6, 6.4] years; mean age 5.8, voxel PCA 4.8
 """
 
 from neurolatent.cli import run_script
