@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-import nibabel as nib
 import numpy as np
+from nibabel.spatialimages import SpatialImage
 
 from neurolatent.errors import ScanError
 from neurolatent.provenance import hash_settings
@@ -104,5 +104,5 @@ def _on_grid(path: Path, grid: Grid) -> np.ndarray:
     return values
 
 
-def _origin(image: nib.Nifti1Image) -> tuple[float, ...]:
+def _origin(image: SpatialImage) -> tuple[float, ...]:
     return tuple(round(float(value), 3) for value in np.asarray(image.affine)[:3, 3])

@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.analyze import AnalyzeHeader
 from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
+from nibabel.spatialimages import HeaderDataError, SpatialImage
 
 from neurolatent.errors import ScanError
 from neurolatent.provenance import hash_file
@@ -45,7 +45,7 @@ def hash_input(path: Path) -> str:
     return hash_file(path)
 
 
-def read_image(path: Path) -> tuple[nib.Nifti1Image, np.ndarray]:
+def read_image(path: Path) -> tuple[SpatialImage, np.ndarray]:
     """Return an image's header and its values, unscaled types kept."""
     name = path.name
     _refuse_absent(path)
@@ -88,10 +88,10 @@ def _three_axes(values: np.ndarray, name: str) -> np.ndarray:
     return values
 
 
-def _usable_affine(image: nib.Nifti1Image, name: str) -> Affine:
+def _usable_affine(image: SpatialImage, name: str) -> Affine:
     header = image.header
-    codes = [int(header[name]) if name in header else 0 for name in ("sform_code", "qform_code")]
-    if isinstance(header, AnalyzeHeader) and not any(codes):
+    header = image.header
+    if isinstance(header, AnalyzeHeader) and not any(_orientation_codes(header)):
         msg = f"{name}: expected an orientation, got sform and qform codes of 0. Convert it again from its DICOM files."
         raise ScanError(msg)
     affine = np.asarray(image.affine, dtype=np.float64)
@@ -105,6 +105,11 @@ def _usable_affine(image: nib.Nifti1Image, name: str) -> Affine:
         msg = f"{name}: {expected}, got {got} mm. Check the header's units."
         raise ScanError(msg)
     return affine
+
+
+def _orientation_codes(header: AnalyzeHeader) -> list[int]:
+    """Return the two codes that say what an affine means; plain Analyze has neither."""
+    return [int(header[name]) for name in ("sform_code", "qform_code") if name in header]
 
 
 def _check_values(values: np.ndarray, name: str) -> None:

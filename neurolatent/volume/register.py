@@ -84,9 +84,7 @@ def _refuse_bad(fit: Fit, name: str) -> None:
         raise ScanError(msg)
     if fit.correlation < REFUSE_BELOW_CORRELATION:
         expected = f"expected a correlation with the template of at least {REFUSE_BELOW_CORRELATION:.2f}"
-        msg = (
-            f"{name}: {expected}, got {fit.correlation:.2f}. Check that it is a T1w head and its orientation."
-        )
+        msg = f"{name}: {expected}, got {fit.correlation:.2f}. Check that it is a T1w head and its orientation."
         raise ScanError(msg)
 
 

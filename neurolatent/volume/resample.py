@@ -6,6 +6,7 @@ from math import log, sqrt
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 from jaxtyping import Bool, Float
+from scipy.ndimage import gaussian_filter
 
 from neurolatent.shapes import Affine, VoxelArray
 
@@ -42,12 +43,10 @@ def antialias_sigmas(source_mm: Sequence[float], target_mm: float) -> list[float
 
 
 def smooth(array: VoxelArray, sigmas: Sequence[float]) -> VoxelArray:
-    """Smooth by a Gaussian whose SDs are in voxels."""
+    """Smooth by a Gaussian whose SDs are in voxels; scipy's is several times faster than SimpleITK's."""
     if not any(sigmas):
         return array
-    variances = [sigma**2 for sigma in sigmas]
-    smoothed = sitk.DiscreteGaussian(to_image(array), variances, 64, 0.01, False)  # noqa: FBT003
-    return to_array(smoothed)
+    return np.asarray(gaussian_filter(array, sigmas, mode="nearest"), dtype=np.float32)
 
 
 def resample(

@@ -21,6 +21,8 @@ VARIANCE_FLOOR = 1e-4
 """Of intensities whose brain median is 1: flatter windows say nothing."""
 
 Displacement = Float[Tensor, "1 3 i j k"]
+Layer = Float[Tensor, "1 3 _ _ _"]
+"""Control points; each stage has its own grid of them."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Warp:
     A point x of affinely placed head space lies at x + displacement of the template.
     """
 
-    layers: tuple[Displacement, ...]
+    layers: tuple[Layer, ...]
 
     def displacement_mm(self, points_mm: Float[Tensor, "*points 3"]) -> Float[Tensor, "*points 3"]:
         """Return the displacement at template-space points."""
