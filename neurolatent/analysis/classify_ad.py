@@ -22,6 +22,7 @@ from neurolatent.analysis.tissue import measure_volumes
 from neurolatent.cohort.visits import Visit
 from neurolatent.errors import NotApplicableError
 from neurolatent.shapes import Values
+from neurolatent.workspace import ScanKey
 
 PROTOCOL, TITLE = "classify_ad", "Telling Alzheimer's disease from controls"
 MODEL, VOXELS, MEASURED, ORACLE = "semantic code", "voxel PCA", "measured volumes", "oracle"
@@ -31,6 +32,9 @@ DISCRIMINATION = (
     (Quantity("ROC-AUC", "", higher_is_better=True), scores.roc_auc),
     (Quantity("PR-AUC", "", higher_is_better=True), scores.average_precision),
 )
+
+Volumes = dict[ScanKey, ndarray]
+"""A scan's measured volumes; they owe nothing to other scans, so they are measured once for all rounds."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +98,14 @@ def _predict(study: Study, people: Sequence[Visit], settings: Settings) -> Predi
     scans: list[Visit] = []
     fold: list[str] = []
     probability: dict[str, list[Values]] = {}
+    measured = measure_volumes(study.cache, study.rows([visit.key for visit in people]))
+    volumes = {visit.key: row for visit, row in zip(people, measured, strict=True)}
     for round_ in study.split.rounds():
         training = [visit for visit in people if visit.participant_id in round_.train]
         test = [visit for visit in people if visit.participant_id in round_.test]
         if not test:
             continue
-        for name, found in _score_round(study, training, test, settings).items():
+        for name, found in _score_round(study, training, test, volumes, settings).items():
             probability.setdefault(name, []).append(found)
         scans += test
         fold += [round_.name] * len(test)
@@ -108,10 +114,10 @@ def _predict(study: Study, people: Sequence[Visit], settings: Settings) -> Predi
 
 
 def _score_round(
-    study: Study, training: Sequence[Visit], test: Sequence[Visit], settings: Settings
+    study: Study, training: Sequence[Visit], test: Sequence[Visit], volumes: Volumes, settings: Settings
 ) -> dict[str, Values]:
     found: dict[str, Values] = {}
-    for name, features in _features(study, training, test).items():
+    for name, features in _features(study, training, test, volumes).items():
         columns = COMPONENT_CHOICES if name == VOXELS else (None,)
         subjects = [visit.participant_id for visit in training]
         probe = fit_classifier(features.train, _is_ad(training), subjects, seed=settings.seed, leading_columns=columns)
@@ -122,14 +128,14 @@ def _score_round(
     return found
 
 
-def _features(study: Study, training: Sequence[Visit], test: Sequence[Visit]) -> dict[str, Features]:
+def _features(study: Study, training: Sequence[Visit], test: Sequence[Visit], volumes: Volumes) -> dict[str, Features]:
     keys = [[visit.key for visit in part] for part in (training, test)]
     train_rows, test_rows = (study.rows(part) for part in keys)
     components = fit_voxel_components(study.cache, train_rows)
     return {
         MODEL: Features(*(study.codes.semantic_of(part) for part in keys)),
         VOXELS: Features(*(components.project(study.cache, rows) for rows in (train_rows, test_rows))),
-        MEASURED: Features(*(measure_volumes(study.cache, rows) for rows in (train_rows, test_rows))),
+        MEASURED: Features(*(np.stack([volumes[key] for key in part]) for part in keys)),
     }
 
 
