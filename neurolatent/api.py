@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -34,7 +33,7 @@ class Cohort:
     split: Split
 
     @classmethod
-    def open(cls, root: str | Path) -> Self:
+    def open(cls, root: str | Path) -> "Cohort":
         """Open what `neurolatent cohort build` made."""
         workspace = Workspace(Path(root))
         visits = read_visits(workspace.visits_tsv)
@@ -72,7 +71,7 @@ class LDAE:
     card: Card
 
     @classmethod
-    def load(cls, run: str | Path = SHIPPED_RUN, *, steps: int = 10, device: DeviceName = "auto") -> Self:
+    def load(cls, run: str | Path = SHIPPED_RUN, *, steps: int = 10, device: DeviceName = "auto") -> "LDAE":
         """Load a model's folder, or by `demo` the weights in the package (trained on a phantom)."""
         folder = SHIPPED_WEIGHTS if str(run) == SHIPPED_RUN else Path(run)
         chosen = pick_device(device)
