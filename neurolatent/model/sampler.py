@@ -15,8 +15,8 @@ PredictNoise = Callable[[Latent, int], Latent]
 """From a noisy latent and its timestep (0 … 999) to the noise in it."""
 Order = Literal[1, 2]
 SPACING_POWER = 1.5
-"""Angles go with step^1.5: for Gaussian targets of SD 0.05 to 1.5, 10 steps there and back return 94 to 99 % of each
-(77 to 26 % with plain DDIM at even timesteps), for small steps are taken where little noise hides little."""
+"""Angles go with step^1.5: for Gaussian targets of SD 0.05 to 1.5, 10 steps there and back return 79 to 99 % of each
+(73 to 5 % with plain DDIM at even timesteps), for small steps are taken where little noise hides little."""
 
 
 class Prediction(NamedTuple):
