@@ -28,10 +28,8 @@ PROTOCOL, TITLE = "classify_ad", "Telling Alzheimer's disease from controls"
 MODEL, VOXELS, MEASURED, ORACLE = "semantic code", "voxel PCA", "measured volumes", "oracle"
 BASELINES = (VOXELS, MEASURED)
 THRESHOLD = 0.5
-DISCRIMINATION = (
-    (Quantity("ROC-AUC", "", higher_is_better=True), scores.roc_auc),
-    (Quantity("PR-AUC", "", higher_is_better=True), scores.average_precision),
-)
+ROC_AUC = Quantity("ROC-AUC", "", higher_is_better=True)
+PR_AUC = Quantity("PR-AUC", "", higher_is_better=True)
 
 Volumes = dict[ScanKey, ndarray]
 """A scan's measured volumes; they owe nothing to other scans, so they are measured once for all rounds."""
@@ -140,13 +138,11 @@ def _features(study: Study, training: Sequence[Visit], test: Sequence[Visit], vo
 
 
 def _estimates(predictions: Predictions, resamples: Resamples) -> list[Estimate]:
-    positive, estimates = predictions.positive, list[Estimate]()
-    for quantity, area in DISCRIMINATION:
-        statistics = {name: area(positive, score, predictions.fold) for name, score in predictions.probability.items()}
-        estimates += compare(quantity, resamples, [_entry(name, s) for name, s in statistics.items()])
-    correct = {
-        name: ((score >= THRESHOLD) == positive).astype(float) for name, score in predictions.probability.items()
-    }
+    positive, found = predictions.positive, predictions.probability
+    in_folds = [_entry(name, scores.roc_auc(positive, score, predictions.fold)) for name, score in found.items()]
+    together = [_entry(name, scores.average_precision(positive, score)) for name, score in found.items()]
+    estimates = [*compare(ROC_AUC, resamples, in_folds), *compare(PR_AUC, resamples, together)]
+    correct = {name: ((score >= THRESHOLD) == positive).astype(float) for name, score in found.items()}
     at_threshold: dict[str, Callable[[Values], Statistic]] = {
         "balanced accuracy": partial(scores.balanced_accuracy, positive=positive),
         "sensitivity for AD": partial(scores.mean_where, where=positive),
@@ -189,7 +185,7 @@ def _notes(study: Study, predictions: Predictions) -> list[str]:
             f"Every method is a logistic regression on standardised features, fitted on training people alone ({folds} "
             "rounds), its penalty chosen by inner folds by subject; classes weigh alike, so 0.5 is the threshold."
         ),
-        "Areas are taken within each round and averaged.",
+        "ROC-AUC is taken within each round and averaged; PR-AUC is of all rounds together.",
         "Intervals redraw test people within round and diagnosis and keep trained weights and probes as they are.",
         (
             "Measured volumes are shares of the intracranial mask, in stated boxes of template space, by a three-class "

@@ -1,6 +1,6 @@
 """Scores as functions of weights on the scans, for many resamples at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -63,20 +63,6 @@ def balanced_accuracy(correct: ScanValues, positive: ScanFlags) -> Statistic:
 
 def roc_auc(positive: ScanFlags, score: ScanValues, fold: Sequence[str]) -> Statistic:
     """Chance that a positive outscores a negative of the same fold, ties half, averaged over folds."""
-    return _mean_over_folds(positive, score, fold, _roc_auc)
-
-
-def average_precision(positive: ScanFlags, score: ScanValues, fold: Sequence[str]) -> Statistic:
-    """Area under precision over recall, as a step function, averaged over folds."""
-    return _mean_over_folds(positive, score, fold, _average_precision)
-
-
-def _mean_over_folds(
-    positive: ScanFlags,
-    score: ScanValues,
-    fold: Sequence[str],
-    area: Callable[[ScanFlags, ScanValues], Statistic],
-) -> Statistic:
     folds = np.asarray(fold)
     members = [np.flatnonzero(folds == name) for name in np.unique(folds)]
     for rows in members:
@@ -85,23 +71,16 @@ def _mean_over_folds(
             expected = f"expected both classes among its {len(rows)} test subjects"
             msg = f"Fold {name}: {expected}, all are {kind}. Split into fewer folds."
             raise SettingsError(msg)
-    parts = [(rows, area(positive[rows], score[rows])) for rows in members]
+    parts = [(rows, _roc_auc(positive[rows], score[rows])) for rows in members]
     return lambda weights: np.mean([statistic(weights[:, rows]) for rows, statistic in parts], axis=0)
 
 
-def _roc_auc(positive: ScanFlags, score: ScanValues) -> Statistic:
-    above = score[positive][:, None] - score[~positive][None, :]
-    wins = (above > 0) + 0.5 * (above == 0)
+def average_precision(positive: ScanFlags, score: ScanValues) -> Statistic:
+    """Area under precision over recall, as a step function, over all folds together.
 
-    def statistic(weights: Weights) -> Drawn:
-        of_positive, of_negative = weights[:, positive], weights[:, ~positive]
-        won = ((of_positive @ wins) * of_negative).sum(1)
-        return won / (of_positive.sum(1) * of_negative.sum(1))
-
-    return statistic
-
-
-def _average_precision(positive: ScanFlags, score: ScanValues) -> Statistic:
+    Within small folds a resample's copies of one person lift it: averaged over five folds of 17 people its 95 %
+    interval covered the truth in 42 to 75 of 100 simulations, over all together in 93.
+    """
     order = np.argsort(-score, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)  # tied scores are one threshold
 
@@ -112,5 +91,17 @@ def _average_precision(positive: ScanFlags, score: ScanValues) -> Statistic:
         precision = np.divide(hits, chosen, out=np.zeros_like(hits), where=chosen > 0)
         gained = np.diff(hits, axis=1, prepend=0)
         return (precision * gained).sum(1) / hits[:, -1]
+
+    return statistic
+
+
+def _roc_auc(positive: ScanFlags, score: ScanValues) -> Statistic:
+    above = score[positive][:, None] - score[~positive][None, :]
+    wins = (above > 0) + 0.5 * (above == 0)
+
+    def statistic(weights: Weights) -> Drawn:
+        of_positive, of_negative = weights[:, positive], weights[:, ~positive]
+        won = ((of_positive @ wins) * of_negative).sum(1)
+        return won / (of_positive.sum(1) * of_negative.sum(1))
 
     return statistic

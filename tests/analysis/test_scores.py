@@ -22,7 +22,7 @@ def repeated(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
     ("statistic", "reference"),
     [
         (scores.roc_auc(POSITIVE, SCORE, ONE_FOLD), roc_auc_score),
-        (scores.average_precision(POSITIVE, SCORE, ONE_FOLD), average_precision_score),
+        (scores.average_precision(POSITIVE, SCORE), average_precision_score),
     ],
 )
 def test_a_weight_counts_as_so_many_copies_of_a_scan(statistic, reference):
