@@ -17,6 +17,7 @@ from neurolatent.analysis.finding import Estimate, Finding
 from neurolatent.analysis.intervals import RESAMPLES, Resamples, Statistic, resample_subjects
 from neurolatent.analysis.outcome import KEY_COLUMNS, Entry, Outcome, Quantity, Table, compare, write_outcome
 from neurolatent.analysis.probes import Features, fit_classifier
+from neurolatent.analysis.selection import subjects
 from neurolatent.analysis.study import Study
 from neurolatent.analysis.tissue import measure_volumes
 from neurolatent.cohort.visits import Visit
@@ -64,7 +65,7 @@ def run(study: Study, settings: Settings) -> Finding:
     _require_both_classes(people, settings)
     predictions = _predict(study, people, settings)
     resamples = resample_subjects(
-        [visit.participant_id for visit in predictions.scans],
+        subjects(predictions.scans),
         seed=settings.seed,
         strata=[f"{f} {p}" for f, p in zip(predictions.fold, predictions.positive, strict=True)],
         stratified_by="fold and diagnosis",
@@ -96,10 +97,11 @@ def _predict(study: Study, people: Sequence[Visit], settings: Settings) -> Predi
     scans: list[Visit] = []
     fold: list[str] = []
     probability: dict[str, list[Values]] = {}
-    measured = measure_volumes(study.cache, study.rows([visit.key for visit in people]))
-    volumes = {visit.key: row for visit, row in zip(people, measured, strict=True)}
+    labelled = [visit for visit in study.usable if visit.diagnosis in {"AD", "CN"}]
+    measured = measure_volumes(study.cache, study.rows([visit.key for visit in labelled]))
+    volumes = {visit.key: row for visit, row in zip(labelled, measured, strict=True)}
     for round_ in study.split.rounds():
-        training = [visit for visit in people if visit.participant_id in round_.train]
+        training = [visit for visit in labelled if visit.participant_id in round_.train]
         test = [visit for visit in people if visit.participant_id in round_.test]
         if not test:
             continue
@@ -117,8 +119,9 @@ def _score_round(
     found: dict[str, Values] = {}
     for name, features in _features(study, training, test, volumes).items():
         columns = COMPONENT_CHOICES if name == VOXELS else (None,)
-        subjects = [visit.participant_id for visit in training]
-        probe = fit_classifier(features.train, _is_ad(training), subjects, seed=settings.seed, leading_columns=columns)
+        probe = fit_classifier(
+            features.train, _is_ad(training), subjects(training), seed=settings.seed, leading_columns=columns
+        )
         found[name] = probe.probability(features.test)
     if study.truth:
         chances = study.truth.oracle()
@@ -180,11 +183,12 @@ def _notes(study: Study, predictions: Predictions) -> list[str]:
     n_ad, folds = int(predictions.positive.sum()), len(set(predictions.fold))
     notes = [
         f"{n_ad} people with AD (the positive class) and {len(predictions.scans) - n_ad} controls, one scan each.",
-        "The scan is a person's first usable one; people whose diagnosis there is neither AD nor CN are left out.",
+        "The scan tested is a person's first usable one; people whose diagnosis there is neither AD nor CN are left out.",
         (
-            f"Every method is a logistic regression on standardised features, fitted on training people alone ({folds} "
-            "rounds), its penalty chosen by inner folds by subject; classes weigh alike, so 0.5 is the threshold."
+            "Every method is a logistic regression on standardised features, fitted on all scans of training people that "
+            f"carry one of the two diagnoses, in {folds} round(s); its penalty is chosen by inner folds by subject."
         ),
+        "In the fit both classes weigh alike, so 0.5 is the threshold.",
         "ROC-AUC is taken within each round and averaged; PR-AUC is of all rounds together.",
         "Intervals redraw test people within round and diagnosis and keep trained weights and probes as they are.",
         (
