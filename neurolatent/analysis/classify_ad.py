@@ -183,10 +183,10 @@ def _notes(study: Study, predictions: Predictions) -> list[str]:
     n_ad, folds = int(predictions.positive.sum()), len(set(predictions.fold))
     notes = [
         f"{n_ad} people with AD (the positive class) and {len(predictions.scans) - n_ad} controls, one scan each.",
-        "The scan tested is a person's first usable one; people whose diagnosis there is neither AD nor CN are left out.",
+        "The scan tested is a person's first usable one; people whose diagnosis is another one there are left out.",
         (
-            "Every method is a logistic regression on standardised features, fitted on all scans of training people that "
-            f"carry one of the two diagnoses, in {folds} round(s); its penalty is chosen by inner folds by subject."
+            "Every method is a logistic regression on standardised features, fitted on all scans of training people "
+            f"that carry one of the two diagnoses, in {folds} round(s); its penalty is chosen by inner folds by subject."
         ),
         "In the fit both classes weigh alike, so 0.5 is the threshold.",
         "ROC-AUC is taken within each round and averaged; PR-AUC is of all rounds together.",
