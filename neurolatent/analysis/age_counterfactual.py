@@ -170,6 +170,7 @@ def _notes(edits: Edits, controls: Controls, settings: Settings) -> list[str]:
         ),
         "The age seen in the image is that of an independent regression on voxels, which never met the codes.",
         "Intervals redraw the test people and condition on one trained model and one set of training people.",
+        "The interval of the mean maps leans low: a resample averages fewer different people than there are.",
     ]
     if edits.truth is None:
         notes.append(

@@ -186,7 +186,7 @@ def _notes(study: Study, predictions: Predictions) -> list[str]:
         "The scan tested is a person's first usable one; people whose diagnosis is another one there are left out.",
         (
             "Every method is a logistic regression on standardised features, fitted on all scans of training people "
-            f"that carry one of the two diagnoses, in {folds} round(s); its penalty is chosen by inner folds by subject."
+            f"that carry one of the two diagnoses, in {folds} round(s); the penalty is chosen by inner folds of people."
         ),
         "In the fit both classes weigh alike, so 0.5 is the threshold.",
         "ROC-AUC is taken within each round and averaged; PR-AUC is of all rounds together.",
