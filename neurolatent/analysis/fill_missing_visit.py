@@ -120,12 +120,8 @@ def _score(study: Study, triplets: Sequence[Triplet], volumes: dict[str, VolumeA
     against_scan = {method: score(volume, targets, masks) for method, volume in volumes.items()}
     if study.truth is None:
         return Scored(triplets, against_scan, None)
-    clean = np.stack(
-        [
-            study.truth.noise_free(triplet.participant_id, triplet.target.months, study.cache.grid)[0]
-            for triplet in triplets
-        ]
-    )
+    moments = [(triplet.participant_id, triplet.target.months) for triplet in triplets]
+    clean = study.truth.noise_free_volumes(moments, study.cache.grid)
     return Scored(triplets, against_scan, {m: score(volume, clean, masks) for m, volume in volumes.items()})
 
 

@@ -20,7 +20,7 @@ from neurolatent.cohort.visits import Visit, read_visits
 from neurolatent.errors import SettingsError
 from neurolatent.model.presets import PRESETS
 from neurolatent.model.weights import Card, load_autoencoder, read_card
-from neurolatent.shapes import FeatureArray, MaskArray, VolumeArray, VoxelArray
+from neurolatent.shapes import FeatureArray, VolumeArray
 from neurolatent.volume.cache import VolumeCache, open_cache
 from neurolatent.volume.space import Grid
 from neurolatent.workspace import ScanKey, Workspace
@@ -36,8 +36,8 @@ class Truth(Protocol):
         """Probability of AD given all true volumes, by participant and session."""
         ...
 
-    def noise_free(self, participant_id: str, months: float, grid: Grid) -> tuple[VoxelArray, MaskArray]:
-        """The person's image at any time, without a scanner, and the brain mask."""
+    def noise_free_volumes(self, moments: Sequence[tuple[str, float]], grid: Grid) -> VolumeArray:
+        """Images of (participant, months), at any time, without a scanner."""
         ...
 
 

@@ -71,7 +71,7 @@ def draw_noise(
     rng: np.random.Generator, lattice: Lattice, scales: tuple[float, ...], sizes: tuple[float, ...]
 ) -> VectorField:
     """Draw three smooth random fields, each the sum of several scales."""
-    white = torch.as_tensor(rng.standard_normal((3, *lattice.shape), dtype=np.float32))
+    white = torch.tensor(rng.standard_normal((3, *lattice.shape), dtype=np.float32))
     return smooth_noise(white, lattice, scales, sizes)
 
 

@@ -86,10 +86,11 @@ class Body:
 def draw_shape(rng: np.random.Generator, parameters: PhantomParameters, support: ScalarField) -> VectorField:
     """Draw the velocity whose flow is a person's shape, without what an affine registration would take out."""
     velocity = draw_noise(rng, COARSE, parameters.shape_scales_mm, parameters.shape_sizes_mm)
-    nodes, inside = COARSE.points(), support.reshape(-1) > 0.5
-    terms = torch.cat([torch.ones_like(nodes[:1]), nodes / 100.0])
-    fit = torch.linalg.lstsq(terms[:, inside].T, velocity.reshape(3, -1)[:, inside].T).solution
-    return velocity - (fit.T @ terms).reshape(velocity.shape)
+    terms = torch.cat([torch.ones_like(support.reshape(1, -1)), COARSE.points() / 100.0]).double()
+    inside = terms * (support.reshape(-1) > 0.5)
+    # Normal equations in float64: `lstsq` in float32 gives other last bits from one call to the next.
+    fit = torch.linalg.solve(inside @ terms.T, inside @ velocity.reshape(3, -1).double().T)
+    return velocity - (fit.T @ terms).float().reshape(velocity.shape)
 
 
 def standard_lattice(grid: Grid, *, parts: int = 1) -> Lattice:

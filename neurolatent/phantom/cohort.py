@@ -1,14 +1,11 @@
 """Write a phantom cohort: BIDS, raw or in standard space, with all that is true kept beside it."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
-from multiprocessing import get_context
+from collections.abc import Callable, Sequence
+from concurrent.futures import as_completed
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
 
 from neurolatent.errors import CohortError, SettingsError
 from neurolatent.phantom.anatomy import REGIONS
@@ -19,6 +16,7 @@ from neurolatent.phantom.response import Response
 from neurolatent.phantom.tables import PEOPLE_FILE, TRUTH_FOLDER, write_tables
 from neurolatent.phantom.truth import TRUTH_FORMAT
 from neurolatent.phantom.visits import draw_sessions
+from neurolatent.phantom.workers import single_threads
 from neurolatent.phantom.writer import Job
 from neurolatent.provenance import read_json, write_json
 from neurolatent.volume.space import Grid
@@ -60,7 +58,7 @@ def write_phantom(  # noqa: PLR0913 - one option for each way in which a cohort 
         spacing_mm: Of the standard-space grid.
         repeats: Share of people with a second scan on one of their days.
         people: Numbers below `subjects` of the only people to write; all of them by default.
-        jobs: Worker processes, each with one thread; a script that asks for several needs a main guard.
+        jobs: People imaged at a time, one thread each.
         device: Torch's device of the computation.
         template: The template's maps, where nilearn is not installed.
         progress: Called with scans written and scans in all.
@@ -136,65 +134,17 @@ def _image(job: Job, jobs: int, progress: Progress | None) -> tuple[list[Record]
     total = sum(session.runs for sessions in job.sessions for session in sessions)
     records: dict[int, Record] = {}
     written = 0
-    with _workers(job, jobs) as (measure, write):
-        responses = dict(zip(anatomies, measure(anatomies), strict=True))
-        tasks = [(row, responses[int(anatomy)]) for row, anatomy in enumerate(job.people.anatomy)]
-        for row, record in write(tasks):
-            records[row] = record
+    job.prepare()
+    with single_threads(jobs) as pool:
+        responses = dict(zip(anatomies, pool.map(job.measure, anatomies), strict=True))
+        tasks = {
+            pool.submit(job.write_person, row, responses[int(anatomy)]): row
+            for row, anatomy in enumerate(job.people.anatomy)
+        }
+        for task in as_completed(tasks):
+            record = task.result()
+            records[tasks[task]] = record
             written += len(record["scans"])
             if progress is not None:
                 progress(written, total)
     return [records[row] for row in sorted(records)], responses
-
-
-Measure = Callable[[Iterable[int]], Iterator[Response]]
-Task = tuple[int, Response]
-Write = Callable[[Iterable[Task]], Iterator[tuple[int, Record]]]
-
-
-@contextmanager
-def _workers(job: Job, jobs: int) -> Generator[tuple[Measure, Write]]:
-    """Give what measures anatomies and writes people, here or in other processes; always one thread each."""
-    if jobs == 1:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            yield (
-                (lambda anatomies: map(job.measure, anatomies)),
-                (lambda tasks: (_written(job, task) for task in tasks)),
-            )
-        finally:
-            torch.set_num_threads(threads)
-        return
-    pool = ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(job,))
-    try:
-        yield (lambda anatomies: pool.map(_measure, anatomies)), (lambda tasks: _as_written(pool, tasks))
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _as_written(pool: ProcessPoolExecutor, tasks: Iterable[Task]) -> Iterator[tuple[int, Record]]:
-    for future in as_completed([pool.submit(_write_person, task) for task in tasks]):
-        yield future.result()
-
-
-_worker_jobs: list[Job] = []
-"""In a worker process: the one job that it works on."""
-
-
-def _start_worker(job: Job) -> None:
-    torch.set_num_threads(1)
-    _worker_jobs.append(job)
-
-
-def _measure(anatomy: int) -> Response:
-    return _worker_jobs[0].measure(anatomy)
-
-
-def _write_person(task: Task) -> tuple[int, Record]:
-    return _written(_worker_jobs[0], task)
-
-
-def _written(job: Job, task: Task) -> tuple[int, Record]:
-    row, response = task
-    return row, job.write_person(row, response)

@@ -61,7 +61,7 @@ COARSE = Lattice(spacing_mm=4.0, shape=(40, 52, 44), centre_mm=(0.0, -17.0, 5.0)
 """Of smooth deformations."""
 
 
-def flow_on_lattice(velocity: VectorField, lattice: Lattice, *, squarings: int = 6) -> VectorField:
+def flow_on_lattice(velocity: VectorField, lattice: Lattice, *, squarings: int = 5) -> VectorField:
     """Integrate a stationary velocity for unit time by scaling and squaring: Arsigny et al. 2006."""
     nodes = lattice.points()
     displacement = velocity / 2**squarings

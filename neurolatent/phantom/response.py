@@ -17,9 +17,9 @@ PROBES = {
     "ventricle": (-1.6, -0.8, 0.8, 1.8, 3.2, 5.0),
     "hippocampus": (-0.9, -0.45, 0.45),
     "entorhinal": (-0.9, -0.45, 0.45),
-    "temporal": (-0.4, -0.2, 0.2),
-    "grey": (-0.24, -0.12, 0.12),
-    "brain": (-0.16, -0.08, 0.08),
+    "temporal": (-0.5, -0.25, 0.25, 0.5),
+    "grey": (-0.24, -0.12, 0.12, 0.24),
+    "brain": (-0.16, -0.08, 0.08, 0.16),
 }
 """Amplitudes at which each field is measured; persons' lie mostly between the outermost."""
 DEGREE = 3
@@ -51,9 +51,9 @@ class Response:
     def solve(self, log_change: LogVolumes) -> Amplitude:
         """Return the stretched amplitudes that give these changes, by Newton's method kept within LIMITS."""
         stretched = np.zeros(len(REGIONS))
-        for _ in range(12):
+        for _ in range(30):
             step = np.linalg.solve(self.slopes(stretched), log_change - self.log_change(stretched))
-            stretched = np.clip(stretched + np.clip(step, -0.5, 0.5), *LIMITS)
+            stretched = np.clip(stretched + np.clip(step, -0.2, 0.2), *LIMITS)
         return stretched
 
 
@@ -87,5 +87,5 @@ def measure_response(body: Body, points: BrainPoints) -> Response:
 
 def log_volumes(body: Body, amplitudes: Amplitude, points: BrainPoints) -> tuple[LogVolumes, float]:
     """Measure the log volumes of a body at these amplitudes, and the millilitres inside its skull."""
-    volumes, skull_ml = body.volumes_ml(torch.as_tensor(amplitudes, dtype=torch.float32), points)
+    volumes, skull_ml = body.volumes_ml(torch.tensor(amplitudes, dtype=torch.float32), points)
     return np.log(volumes.cpu().numpy().astype(np.float64)), skull_ml

@@ -86,8 +86,8 @@ def placement(degrees: Float[np.ndarray, "3"], shift_mm: Float[np.ndarray, "3"])
 
 def transform(matrix: Placement, points: Points) -> Points:
     """Apply a transform of world coordinates."""
-    linear = torch.as_tensor(matrix[:3, :3], dtype=torch.float32)
-    return linear @ points + torch.as_tensor(matrix[:3, 3:], dtype=torch.float32)
+    linear = torch.tensor(matrix[:3, :3], dtype=torch.float32)
+    return linear @ points + torch.tensor(matrix[:3, 3:], dtype=torch.float32)
 
 
 def weighted(maps: Float[Tensor, "4 n"], site: Site) -> Float[Tensor, " n"]:
@@ -108,7 +108,7 @@ def record(
     shaded = intensity * bias_field(acquisition, axes)
     sd = acquisition.noise_sd * site.white * NOISE_REFERENCE_MM / spacing_mm
     noise = np.random.default_rng(acquisition.noise_seed).standard_normal((2, *intensity.shape), dtype=np.float32)
-    real, imaginary = torch.as_tensor(noise) * sd
+    real, imaginary = torch.tensor(noise) * sd
     return acquisition.gain * ((shaded + real) ** 2 + imaginary**2).sqrt()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from neurolatent.phantom.body import Body, BrainPoints, draw_shape, standard_lattice
+from neurolatent.phantom.body import Body, draw_shape, standard_lattice
 from neurolatent.phantom.change import Amplitudes
 from neurolatent.phantom.parameters import PhantomParameters, Site
 from neurolatent.phantom.people import VENTRICLE, People, person_rng
@@ -16,11 +16,11 @@ from neurolatent.phantom.workbench import Workbench
 from neurolatent.volume.space import Grid
 
 SHAPE_STREAM = 1
-MEASURED_LATTICE = standard_lattice(Grid(2.5))
-"""Of the points at which a person's volumes are summed, whatever the images' own."""
+ROUGH_LATTICE, MEASURED_LATTICE = standard_lattice(Grid(4.0)), standard_lattice(Grid(2.5))
+"""Of the points at which a person's volumes are summed, whatever the images' own: on the way, and at last."""
 CALIBRATION_MONTHS = (0.0, 36.0)
-CALIBRATION_ROUNDS = (3, 2)
-"""How often the amplitudes are solved for and the volumes measured, at each of those times."""
+ROUNDS = ((ROUGH_LATTICE, 10, 0.04), (MEASURED_LATTICE, 6, 0.02))
+"""How often at most the amplitudes are solved for and the volumes summed; log volumes that are so near are enough."""
 
 
 @dataclass(frozen=True)
@@ -80,20 +80,27 @@ def make_subject(
     rng = person_rng(people.seed, int(people.index[row]), SHAPE_STREAM)
     body = Body(anatomy, fields, draw_shape(rng, parameters, bench.support))
     if calibration is None:
-        calibration = calibrate(body, response, people, row, bench.points(MEASURED_LATTICE))
+        calibration = calibrate(body, response, people, row, bench)
     return Subject(people, row, parameters.sites[people.site[row]], body, response, calibration)
 
 
-def calibrate(body: Body, response: Response, people: People, row: int, points: BrainPoints) -> Calibration:
+def calibrate(body: Body, response: Response, people: People, row: int, bench: Workbench) -> Calibration:
     """Solve for the amplitudes, measure what volumes they give, and keep what was missing."""
     offset, skull_ml = response.zero, response.skull_ml
     offsets: list[tuple[float, ...]] = []
-    for months, rounds in zip(CALIBRATION_MONTHS, CALIBRATION_ROUNDS, strict=True):
-        for _ in range(rounds):
-            target = _share(people, row, months) + np.log(skull_ml)
-            stretched = response.solve(target - offset)
-            measured, skull_ml = log_volumes(body, relax(stretched), points)
-            offset = measured - response.log_change(stretched)
+    for months in CALIBRATION_MONTHS:
+        share = _share(people, row, months)
+        for lattice, rounds, tolerance in ROUNDS:
+            before, part = np.inf, 1.0
+            for _ in range(rounds):
+                stretched = response.solve(share + np.log(skull_ml) - offset)
+                measured, skull_ml = log_volumes(body, relax(stretched), bench.points(lattice))
+                missed = np.abs(measured - share - np.log(skull_ml)).max()
+                part = part if missed < before else 0.5  # some shapes answer so unlike the anatomy that steps overshoot
+                offset = offset + part * (measured - response.log_change(stretched) - offset)
+                if missed < tolerance:
+                    break
+                before = missed
         offsets.append(tuple(float(value) for value in offset))
     return Calibration(tuple(offsets), skull_ml)
 
@@ -110,4 +117,4 @@ def _share(people: People, row: int, months: float) -> LogVolumes:
 
 
 def _tensor(amplitudes: LogVolumes) -> Amplitudes:
-    return torch.as_tensor(amplitudes, dtype=torch.float32)
+    return torch.tensor(amplitudes, dtype=torch.float32)

@@ -1,7 +1,7 @@
 """What is true about a phantom cohort: volumes, the oracle, noise-free images and deformations at any time."""
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
+from neurolatent.device import usable_cores
 from neurolatent.errors import CohortError
 from neurolatent.phantom.anatomy import REGIONS
 from neurolatent.phantom.body import standard_lattice
@@ -20,8 +21,9 @@ from neurolatent.phantom.records import people_from_records, response_from_recor
 from neurolatent.phantom.subject import Subject, calibration_from, make_subject
 from neurolatent.phantom.tables import KEYS, ORACLE_FILE, PEOPLE_FILE, TRUTH_FOLDER, VOLUMES_FILE
 from neurolatent.phantom.workbench import Workbench, shared_workbench
+from neurolatent.phantom.workers import single_threads
 from neurolatent.provenance import read_json
-from neurolatent.shapes import MaskArray, VoxelArray
+from neurolatent.shapes import MaskArray, VolumeArray, VoxelArray
 from neurolatent.volume.space import Grid
 from neurolatent.volume.template import TemplateMaps, template_maps
 
@@ -87,6 +89,15 @@ class PhantomTruth:
         with torch.device(self.device), torch.inference_mode():
             return noise_free(self.bench, self.subject(participant_id), months, grid)
 
+    def noise_free_volumes(self, moments: Sequence[tuple[str, float]], grid: Grid) -> VolumeArray:
+        """Return such images of several (participant, months) at once, on all cores."""
+        anatomies = {int(self.people.anatomy[self._row(participant_id)]) for participant_id, _ in moments}
+        with single_threads(usable_cores()) as pool:
+            self._prepare(min(anatomies))  # what is common to all, once
+            list(pool.map(self._prepare, sorted(anatomies)))
+            images = [pool.submit(self.noise_free, participant_id, months, grid) for participant_id, months in moments]
+            return np.stack([image.result()[0] for image in images])
+
     def deformation(self, participant_id: str, months_from: float, months_to: float, grid: Grid) -> Displacement:
         """Return where the tissue at each node at the first time lies at the second, as a displacement in mm (RAS+)."""
         with torch.device(self.device), torch.inference_mode():
@@ -104,6 +115,10 @@ class PhantomTruth:
         response = response_from_record(self.document["responses"][str(record["anatomy"])])
         calibration = calibration_from(record["calibration"])
         return make_subject(self.bench, self.parameters, self.people, row, response, calibration=calibration)
+
+    def _prepare(self, anatomy: int) -> None:
+        with torch.device(self.device), torch.inference_mode():
+            self.bench.anatomy(anatomy)
 
     def _row(self, participant_id: str) -> int:
         try:

@@ -14,7 +14,7 @@ from neurolatent.phantom.response import Response, measure_response
 from neurolatent.volume.space import Grid
 from neurolatent.volume.template import TemplateMaps
 
-RESPONSE_LATTICE = standard_lattice(Grid(3.0))
+RESPONSE_LATTICE = standard_lattice(Grid(4.0))
 
 
 class Workbench:
@@ -67,6 +67,6 @@ class Workbench:
 
 @cache
 def shared_workbench(template: TemplateMaps, device: str) -> Workbench:
-    """Return this process's workbench for that template and device."""
+    """Return the one workbench for that template and device."""
     del device  # part of the key alone
     return Workbench(template)

@@ -1,4 +1,4 @@
-"""Image one person and write the scans; the part of a phantom that runs in worker processes."""
+"""Image one person and write the scans; what the workers of a phantom do."""
 
 import gzip
 from dataclasses import asdict, dataclass
@@ -43,6 +43,11 @@ class Job:
     grid: Grid
     template: TemplateMaps
     device: str
+
+    def prepare(self) -> None:
+        """Make what all workers need, once, before they race for it."""
+        with torch.device(self.device), torch.inference_mode():
+            shared_workbench(self.template, self.device).support  # noqa: B018 - made on first use
 
     def measure(self, anatomy: int) -> Response:
         """Measure the response of one anatomy."""

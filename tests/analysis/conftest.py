@@ -58,9 +58,9 @@ class SyntheticTruth:
         chances = {"AD": 0.9, "CN": 0.1}
         return {(n, f"ses-M{m:02.0f}"): chances[p.diagnosis] for n, p in self.people.items() for m in MONTHS}
 
-    def noise_free(self, participant_id: str, months: float, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-        factors = self.people[participant_id].factors(months)
-        return render(factors, self.patterns, self.mask), self.mask
+    def noise_free_volumes(self, moments: Sequence[tuple[str, float]], grid: Grid) -> np.ndarray:
+        factors = [self.people[participant_id].factors(months) for participant_id, months in moments]
+        return np.stack([render(of_one, self.patterns, self.mask) for of_one in factors])
 
 
 class LinearModel:
