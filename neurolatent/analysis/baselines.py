@@ -11,7 +11,10 @@ from neurolatent.shapes import FeatureArray, MaskArray, Values, VolumeArray, Vox
 from neurolatent.volume.cache import VolumeCache
 
 MOST_COMPONENTS = 50
-COMPONENT_CHOICES = (10, 25, MOST_COMPONENTS)
+COMPONENT_CHOICES = (5, 10, 25, MOST_COMPONENTS)
+"""How many leading components a probe may read, of codes as of voxels: inner folds choose."""
+NO_STRENGTH = 1e-6
+"""Components weaker than this share of the strongest are rounding."""
 Rows = Sequence[int]
 VoxelMatrix = Float[ndarray, "scan voxel"]
 
@@ -26,6 +29,10 @@ class Components:
     def project(self, values: Float[ndarray, "scan value"]) -> Float[ndarray, "scan component"]:
         """Give each scan's place along the components."""
         return (values - self.mean) @ self.axes.T
+
+    def direction(self, leading: Float[ndarray, " leading"]) -> Float[ndarray, " value"]:
+        """Turn a direction in the leading components into one of the values."""
+        return leading @ self.axes[: len(leading)]
 
 
 @dataclass(frozen=True)
@@ -49,7 +56,8 @@ def fit_components(values: Float[ndarray, "scan value"]) -> Components:
     mean = values.mean(0)
     centred = values - mean
     strengths, places = np.linalg.eigh((centred @ centred.T).astype(np.float64))
-    count = min(MOST_COMPONENTS, len(values) - 1)
+    present = int((strengths > NO_STRENGTH * strengths[-1]).sum())  # no more than there are values, or scans less one
+    count = max(1, min(MOST_COMPONENTS, present))
     strongest = places[:, ::-1][:, :count] / np.sqrt(np.maximum(strengths[::-1][:count], np.finfo(np.float32).tiny))
     return Components(mean, strongest.T.astype(centred.dtype) @ centred)
 

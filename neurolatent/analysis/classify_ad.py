@@ -12,7 +12,12 @@ from jaxtyping import Bool
 from numpy import ndarray
 
 from neurolatent.analysis import scores
-from neurolatent.analysis.baselines import COMPONENT_CHOICES, fit_voxel_components
+from neurolatent.analysis.baselines import (
+    COMPONENT_CHOICES,
+    MOST_COMPONENTS,
+    fit_components,
+    fit_voxel_components,
+)
 from neurolatent.analysis.finding import Estimate, Finding
 from neurolatent.analysis.intervals import RESAMPLES, Resamples, Statistic, resample_subjects
 from neurolatent.analysis.outcome import KEY_COLUMNS, Entry, Outcome, Quantity, Table, compare, write_outcome
@@ -118,7 +123,7 @@ def _score_round(
 ) -> dict[str, Values]:
     found: dict[str, Values] = {}
     for name, features in _features(study, training, test, volumes).items():
-        columns = COMPONENT_CHOICES if name == VOXELS else (None,)
+        columns = (None,) if name == MEASURED else COMPONENT_CHOICES
         probe = fit_classifier(
             features.train, _is_ad(training), subjects(training), seed=settings.seed, leading_columns=columns
         )
@@ -133,8 +138,10 @@ def _features(study: Study, training: Sequence[Visit], test: Sequence[Visit], vo
     keys = [[visit.key for visit in part] for part in (training, test)]
     train_rows, test_rows = (study.rows(part) for part in keys)
     components = fit_voxel_components(study.cache, train_rows)
+    codes = [study.codes.semantic_of(part) for part in keys]
+    code_components = fit_components(codes[0])
     return {
-        MODEL: Features(*(study.codes.semantic_of(part) for part in keys)),
+        MODEL: Features(*(code_components.project(part) for part in codes)),
         VOXELS: Features(*(components.project(study.cache, rows) for rows in (train_rows, test_rows))),
         MEASURED: Features(*(np.stack([volumes[key] for key in part]) for part in keys)),
     }
@@ -186,7 +193,8 @@ def _notes(study: Study, predictions: Predictions) -> list[str]:
         "The scan tested is a person's first usable one; people whose diagnosis is another one there are left out.",
         (
             "Every method is a logistic regression on standardised features, fitted on all scans of training people "
-            f"that carry one of the two diagnoses, in {folds} round(s); the penalty is chosen by inner folds of people."
+            f"that carry one of the two diagnoses, in {folds} round(s). Inner folds of people choose the penalty, and "
+            f"how many principal components (at most {MOST_COMPONENTS}) are read of codes and of voxels."
         ),
         "In the fit both classes weigh alike, so 0.5 is the threshold.",
         "ROC-AUC is taken within each round and averaged; PR-AUC is of all rounds together.",

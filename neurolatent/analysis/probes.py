@@ -141,10 +141,11 @@ def fit_age(
     )
 
 
-def age_pattern(probe: AgeProbe, features: FeatureArray) -> Direction:
+def age_pattern(probe: AgeProbe, features: FeatureArray) -> Float[ndarray, " kept"]:
     """Turn the probe's filter into the pattern it reads, Σ·w: Haufe et al. 2014 (doi:10.1016/j.neuroimage.2013.10.067).
 
-    It is given in the features' own units; moving along the raw weights would also move what they only cancel.
+    It is given in the own units of the features that the probe reads. Moving along the raw weights would also move what
+    they only cancel.
     """
     scaled = probe.scaling(features)
     pattern = scaled.T @ (scaled @ probe.weights) / (len(features) - 1)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from numpy import ndarray
 
 from neurolatent.analysis import scores
@@ -20,7 +20,7 @@ from neurolatent.analysis.selection import Controls, aged_scans, ages, require_c
 from neurolatent.analysis.study import Study
 from neurolatent.cohort.visits import Visit
 from neurolatent.errors import NotApplicableError
-from neurolatent.shapes import Values
+from neurolatent.shapes import FeatureArray, Values
 
 PROTOCOL, TITLE = "regress_age", "Predicting age"
 MODEL, STOCHASTIC, VOXELS, MEAN = "semantic code", "stochastic code", "voxel PCA", "mean age"
@@ -118,20 +118,23 @@ def _predict(
 def _predict_round(
     study: Study, training: Sequence[Visit], test: Sequence[Visit], baselines: Sequence[str], settings: Settings
 ) -> tuple[AgeProbe, dict[str, Values]]:
-    train_keys, test_keys = [visit.key for visit in training], [visit.key for visit in test]
-    probe = fit_age(study.codes.semantic_of(train_keys), ages(training), subjects(training), seed=settings.seed)
-    predicted = {MODEL: probe.predict(study.codes.semantic_of(test_keys))}
-    for name in baselines:
+    predicted: dict[str, Values] = {}
+    probes: dict[str, AgeProbe] = {}
+    kinds = {MODEL: _code_features, VOXELS: _voxel_features, STOCHASTIC: _noise_features}
+    for name in (MODEL, *baselines):
         if name == MEAN:
             predicted[name] = np.full(len(test), ages(training).mean())
             continue
-        features = _voxel_features if name == VOXELS else _noise_features
-        found = features(study, training, test)
-        rival = fit_age(
+        found = kinds[name](study, training, test)
+        probes[name] = fit_age(
             found.train, ages(training), subjects(training), seed=settings.seed, leading_columns=COMPONENT_CHOICES
         )
-        predicted[name] = rival.predict(found.test)
-    return probe, predicted
+        predicted[name] = probes[name].predict(found.test)
+    return probes[MODEL], predicted
+
+
+def _code_features(study: Study, training: Sequence[Visit], test: Sequence[Visit]) -> Features:
+    return _components_of(*(study.codes.semantic_of([v.key for v in part]) for part in (training, test)))
 
 
 def _voxel_features(study: Study, training: Sequence[Visit], test: Sequence[Visit]) -> Features:
@@ -141,11 +144,14 @@ def _voxel_features(study: Study, training: Sequence[Visit], test: Sequence[Visi
 
 
 def _noise_features(study: Study, training: Sequence[Visit], test: Sequence[Visit]) -> Features:
-    train_x, test_x = (
-        study.codes.stochastic_of([visit.key for visit in part]).reshape(len(part), -1) for part in (training, test)
-    )
-    components = fit_components(train_x)
-    return Features(components.project(train_x), components.project(test_x))
+    codes = (study.codes.stochastic_of([v.key for v in part]).reshape(len(part), -1) for part in (training, test))
+    return _components_of(*codes)
+
+
+def _components_of(train: FeatureArray, test: Float[ndarray, "test feature"]) -> Features:
+    """Turn to principal components: with fewer people than values, a probe reads best from the strongest."""
+    components = fit_components(train)
+    return Features(components.project(train), components.project(test))
 
 
 def _estimates(predictions: Predictions, controls: Controls, settings: Settings, *, group: str) -> list[Estimate]:
@@ -198,15 +204,18 @@ def _notes(predictions: Predictions, noise: Predictions | None, controls: Contro
             f"Every regression is fitted on training controls and judged on {int(judged.sum())} scans of {len(people)} "
             "test controls."
         ),
+        (
+            f"Each reads leading principal components of its features, at most {MOST_COMPONENTS}; their number and the "
+            "penalty are chosen by inner folds of people."
+        ),
         "Intervals redraw people with all their scans and keep trained weights and regressions as they are.",
         "MAE, RMSE and R² are of the predictions as they come, drawn towards the mean age.",
         "The correction of that serves gaps only, is no gain in accuracy, and subtracts a line without dividing.",
     ]
     if noise:
         notes.append(
-            f"The stochastic code is judged on scans that have one ({len(noise.scans)} of test people), by the same "
-            f"regression on at most {MOST_COMPONENTS} principal components; beside it the semantic code, fitted "
-            "again on the same scans."
+            f"The stochastic code is judged on scans that have one ({len(noise.scans)} of test people); beside it the "
+            "semantic code, fitted again on the same scans."
         )
     return notes
 

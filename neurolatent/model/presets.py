@@ -73,9 +73,9 @@ PRESETS = {
             name="demo", spacing_mm=4.0, grid_shape=(48, 60, 48), latent_channels=4, code_size=64,
             vae_widths=(16, 64), denoiser_widths=(48, 96, 128), semantic_widths=(48, 64, 128),
             kl_weight=1e-6, edge_weight=0.5, latent_variants=4, mixed_precision=True,
-            vae=StageLength(steps=900, batch=8, learning_rate=2e-3, ema_decay=0.995),
+            vae=StageLength(steps=1200, batch=8, learning_rate=2e-3, ema_decay=0.995),
             denoiser=StageLength(steps=1000, batch=16, learning_rate=1e-3, ema_decay=0.995),
-            autoencoder=StageLength(steps=1000, batch=16, learning_rate=1e-3, ema_decay=0.995),
+            autoencoder=StageLength(steps=2000, batch=16, learning_rate=1e-3, ema_decay=0.995),
         ),
     )
 }  # fmt: skip

@@ -13,6 +13,16 @@ def test_components_are_those_of_scikit_learn_up_to_their_sign():
     np.testing.assert_allclose(np.abs(fit_components(values).project(fresh)), np.abs(expected), atol=1e-8)
 
 
+def test_there_are_no_more_components_than_values():
+    values = np.random.default_rng(3).standard_normal((40, 6))
+    components = fit_components(values)
+    np.testing.assert_allclose(components.axes @ components.axes.T, np.eye(6), atol=1e-8)
+    leading = np.array([1.0, -2.0])
+    np.testing.assert_allclose(
+        components.project(values + components.direction(leading))[:, :2], components.project(values)[:, :2] + leading
+    )
+
+
 def test_components_see_training_scans_only(study):
     rows = list(range(20))
     first = fit_voxel_components(study.cache, rows)
