@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,24 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
 
 class Checkpoints(Callback):
-    """Save after so many seconds, and tell how far the stage is."""
+    """Save after so many seconds, and tell how far the stage is; `spent` is what earlier processes have done of it."""
 
-    def __init__(self, path: Path, *, every_seconds: float, what: str, steps: int, progress: Progress | None) -> None:
+    def __init__(
+        self, path: Path, *, spent: "Spent", every_seconds: float, what: str, steps: int, progress: Progress | None
+    ) -> None:
         self.path, self.every_seconds, self.what, self.steps, self.progress = path, every_seconds, what, steps, progress
-        self.saved_at = time.monotonic()
+        self.spent, self.started_at = spent, time.monotonic()
+        self.saved_at = self.started_at
+
+    @property
+    def seconds(self) -> float:
+        """How long the stage has trained, earlier processes included."""
+        return self.spent.seconds + time.monotonic() - self.started_at
+
+    @override
+    def state_dict(self) -> dict[str, Any]:
+        """Keep the time with the checkpoint."""
+        return {"seconds": self.seconds}
 
     @override
     def on_train_batch_end(
@@ -48,11 +62,20 @@ class Checkpoints(Callback):
             self.saved_at = time.monotonic()
 
 
-def steps_done(path: Path) -> int:
-    """Return how many steps a checkpoint holds; 0 where there is none."""
+@dataclass(frozen=True)
+class Spent:
+    """What a checkpoint holds."""
+
+    steps: int = 0
+    seconds: float = 0.0
+
+
+def spent_before(path: Path) -> Spent:
+    """Return what a checkpoint holds; nothing where there is none."""
     if not path.is_file():
-        return 0
-    return int(torch.load(path, map_location="cpu", weights_only=True, mmap=True)["global_step"])
+        return Spent()
+    checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return Spent(int(checkpoint["global_step"]), checkpoint["callbacks"][Checkpoints.__qualname__]["seconds"])
 
 
 @contextmanager

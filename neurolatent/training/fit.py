@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 from neurolatent.device import has_fast_bfloat16
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
 from neurolatent.training.batches import Scans, training_steps
-from neurolatent.training.checkpoint import Checkpoints, Progress, WholeCheckpointIO, quiet_lightning, steps_done
+from neurolatent.training.checkpoint import Checkpoints, Progress, WholeCheckpointIO, quiet_lightning, spent_before
 from neurolatent.training.log import LossLog
 from neurolatent.training.plan import STAGES, stage_length
 
@@ -31,8 +31,8 @@ class FitOptions:
     progress: Progress | None
 
 
-def fit_stage(model: LatentDiffusionAutoencoder, stage: str, scans: Scans, options: FitOptions) -> None:
-    """Train the stage's networks in place; they end as their moving average."""
+def fit_stage(model: LatentDiffusionAutoencoder, stage: str, scans: Scans, options: FitOptions) -> float:
+    """Train the stage's networks in place, which end as their moving average; return the seconds it took in all."""
     length = stage_length(model.preset, stage)
     keys = scans.cache.keys
     module = STAGES[stage](
@@ -42,24 +42,33 @@ def fit_stage(model: LatentDiffusionAutoencoder, stage: str, scans: Scans, optio
         seed=options.seed,
         name_scans=lambda rows: ["/".join(keys[row]) for row in rows],
     )
-    first = steps_done(options.checkpoint)
+    spent = spent_before(options.checkpoint)
+    checkpoints = Checkpoints(
+        options.checkpoint,
+        spent=spent,
+        every_seconds=options.checkpoint_seconds,
+        what=stage,
+        steps=options.steps,
+        progress=options.progress,
+    )
     batches = training_steps(
         scans,
-        first=first,
+        first=spent.steps,
         batch=length.batch,
         seed=options.seed,
         want_volumes=module.want_volumes,
         want_latents=module.want_latents,
     )
-    if first < options.steps:
+    if spent.steps < options.steps:
         with quiet_lightning():
-            trainer = _trainer(model, stage, first, options)
-            resume = options.checkpoint if first else None
+            trainer = _trainer(model, stage, checkpoints, options)
+            resume = options.checkpoint if spent.steps else None
             trainer.fit(module, DataLoader(batches, batch_size=None), ckpt_path=resume, weights_only=True)
     model.to(options.device).eval()
+    return checkpoints.seconds
 
 
-def _trainer(model: LatentDiffusionAutoencoder, stage: str, first: int, options: FitOptions) -> Trainer:
+def _trainer(model: LatentDiffusionAutoencoder, stage: str, checkpoints: Checkpoints, options: FitOptions) -> Trainer:
     mixed = model.preset.mixed_precision and has_fast_bfloat16(options.device)
     return Trainer(
         accelerator="gpu" if options.device.type == "cuda" else "cpu",
@@ -71,14 +80,8 @@ def _trainer(model: LatentDiffusionAutoencoder, stage: str, first: int, options:
         plugins=[WholeCheckpointIO()],
         callbacks=[
             EMAWeightAveraging(decay=stage_length(model.preset, stage).ema_decay),
-            LossLog(options.log, first_step=first),
-            Checkpoints(
-                options.checkpoint,
-                every_seconds=options.checkpoint_seconds,
-                what=stage,
-                steps=options.steps,
-                progress=options.progress,
-            ),
+            LossLog(options.log, first_step=checkpoints.spent.steps),
+            checkpoints,
         ],
         logger=False,
         enable_checkpointing=False,

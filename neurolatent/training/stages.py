@@ -1,6 +1,5 @@
 """Train VAE, denoiser and autoencoder one after the other; what is finished is skipped, what was cut off goes on."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -173,7 +172,6 @@ def _stage(
         if run.progress:
             run.progress(f"{stage} (finished before)", steps, steps)
         return finished
-    started = time.monotonic()
     checkpoint = run.work / f"{stage}-{inputs[:12]}.ckpt"
     scans = Scans(run.cache, run.training_rows, run.preset.latent_variants, latents)
     options = FitOptions(
@@ -185,9 +183,9 @@ def _stage(
         checkpoint_seconds=run.checkpoint_seconds,
         progress=run.progress,
     )
-    fit_stage(model, stage, scans, options)
+    seconds = fit_stage(model, stage, scans, options)
     metrics = validate(model, stage, Scans(run.cache, run.validation_rows, 1), device=run.device)
-    record = record_stage(run, stage, steps=steps, seconds=time.monotonic() - started, metrics=metrics)
+    record = record_stage(run, stage, steps=steps, seconds=seconds, metrics=metrics)
     saved = save_part(run.folder, model, stage)
     load_part(run.folder, model, stage)
     write_json(done, {"inputs": inputs, "file": saved, "record": asdict(record)})

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from neurolatent.model.weights import read_card
+from neurolatent.training.checkpoint import spent_before
 
 SCRIPT = """
 import sys
@@ -39,7 +40,9 @@ def test_killed_and_resumed_equals_uninterrupted(trained, brains, tmp_path):
     killed = [run_until(moment, cache, tmp_path) for moment in ("vae-*.ckpt", "denoiser-*.ckpt", "autoencoder-*.ckpt")]
     assert killed == [-signal.SIGKILL] * 3
     assert not (tmp_path / "card.json").exists()
+    spent = spent_before(next(tmp_path.rglob("autoencoder-*.ckpt")))
     assert run_until(None, cache, tmp_path) == 0
     assert read_card(tmp_path).weights_hash == read_card(trained).weights_hash
+    assert read_card(tmp_path).stages["autoencoder"].seconds > spent.seconds > 0
     assert not list(tmp_path.rglob("*.ckpt"))
     assert not list(tmp_path.glob(".partial-*"))
