@@ -6,15 +6,18 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import torchio as tio
 from nibabel.analyze import AnalyzeHeader
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError, SpatialImage
+from torchio.transforms import ToCanonical
 
 from neurolatent.errors import ScanError
 from neurolatent.provenance import hash_file
 from neurolatent.shapes import Affine, VoxelArray
 from neurolatent.volume.resample import voxel_sizes_mm
 
+TO_CANONICAL = ToCanonical()
 MIN_VOXEL_MM, MAX_VOXEL_MM = 0.2, 8.0
 FLATTEST = 1e-3
 """Of a voxel's volume over the product of its edges: below it the axes lie in a plane."""
@@ -34,9 +37,9 @@ def read_scan(path: Path) -> Scan:
     values = _three_axes(values, path.name).astype(np.float32)
     affine = _usable_affine(image, path.name)
     _check_values(values, path.name)
-    canonical = nib.as_closest_canonical(nib.Nifti1Image(values, affine))
+    canonical = TO_CANONICAL(tio.ScalarImage(tensor=values[None], affine=affine))
     world_from_voxel = np.asarray(canonical.affine, dtype=np.float64)
-    return Scan(np.ascontiguousarray(canonical.dataobj, dtype=np.float32), world_from_voxel)
+    return Scan(np.ascontiguousarray(canonical.numpy()[0], dtype=np.float32), world_from_voxel)
 
 
 def hash_input(path: Path) -> str:

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import torchio as tio
 
 from neurolatent.errors import ScanError
-from neurolatent.volume.intensity import normalise_intensity
+from neurolatent.volume.intensity import HIGH_PERCENTILE, LOW_PERCENTILE, normalise_intensity
 
 
 @pytest.fixture
@@ -22,6 +23,17 @@ def test_output_spans_zero_to_one_inside_and_is_zero_outside(scan):
     assert result[mask].min() == 0.0
     assert result[mask].max() == 1.0
     assert not result[~mask].any()
+
+
+def test_the_rule_is_torchios(scan):
+    volume, mask = scan
+    subject = tio.Subject(
+        t1w=tio.ScalarImage(tensor=volume[None].astype(np.float32)),
+        mask=tio.LabelMap(tensor=mask[None].astype(np.uint8)),
+    )
+    rescale = tio.RescaleIntensity((0, 1), percentiles=(LOW_PERCENTILE, HIGH_PERCENTILE), masking_method="mask")
+    expected = rescale(subject).t1w.numpy()[0]
+    np.testing.assert_allclose(normalise_intensity(volume, mask)[mask], expected[mask], atol=1e-6)
 
 
 def test_gain_and_offset_do_not_matter(scan):
