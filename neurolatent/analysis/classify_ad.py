@@ -192,7 +192,7 @@ def _notes(study: Study, predictions: Predictions) -> list[str]:
         f"{n_ad} people with AD (the positive class) and {len(predictions.scans) - n_ad} controls, one scan each.",
         "The scan tested is a person's first usable one; people whose diagnosis is another one there are left out.",
         (
-            "Every method is a logistic regression on standardised features, fitted on all scans of training people "
+            "Every method is a logistic regression, fitted on all scans of training people "
             f"that carry one of the two diagnoses, in {folds} round(s). Inner folds of people choose the penalty, and "
             f"how many principal components (at most {MOST_COMPONENTS}) are read of codes and of voxels."
         ),

@@ -113,18 +113,17 @@ def _fit_ruler(study: Study, training: Sequence[Visit], *, older_by_years: float
         code_components=code_components,
         probe=probe,
         step=code_components.direction(step),
-        random_step=code_components.direction(_random_step(step, probe, seed=seed)),
+        random_step=code_components.direction(_random_step(step, seed=seed)),
         slope_per_decade=voxel_slopes(study.cache, rows, ages(training)) * np.float32(YEARS_PER_DECADE),
         components=components,
         voxel_probe=fit_age(voxels, ages(training), people, seed=seed, leading_columns=COMPONENT_CHOICES),
     )
 
 
-def _random_step(step: Direction, probe: AgeProbe, *, seed: int) -> Direction:
-    """Draw a direction and make it as long as the step, in units of each component's spread."""
+def _random_step(step: Direction, *, seed: int) -> Direction:
+    """Draw a direction among the components that the probe reads, and make it as long as the step."""
     drawn = np.random.default_rng(seed).standard_normal(len(step))
-    sd = probe.scaling.sd
-    return drawn * sd * np.linalg.norm(step / sd) / np.linalg.norm(drawn)
+    return drawn * np.linalg.norm(step) / np.linalg.norm(drawn)
 
 
 def _seen_years(rulers: Sequence[Ruler], edited: VolumeArray, null: VolumeArray) -> Values:

@@ -37,7 +37,11 @@ class Features:
 
 @dataclass(frozen=True)
 class Scaling:
-    """The leading columns of features, centred and divided by their spread among the training scans."""
+    """The leading columns of features, centred and divided by their spread among the training scans.
+
+    Leading columns are principal components, and are all divided by one spread: what varies little stays small, and the
+    penalty holds it back. Features that are taken whole, whose units differ, are divided each by its own.
+    """
 
     columns: int | None
     mean: Float[ndarray, " kept"]
@@ -163,7 +167,7 @@ def dose_per_year(probe: AgeProbe, direction: Direction) -> float:
 
 def _fit_scaling(features: FeatureArray, columns: int | None) -> Scaling:
     kept = features[:, :columns].astype(np.float64)
-    sd = kept.std(0)
+    sd = kept.std(0) if columns is None else np.full(kept.shape[1], np.sqrt(kept.var(0).mean()))
     return Scaling(columns, kept.mean(0), np.where(sd > 0, sd, 1.0))
 
 

@@ -1,0 +1,32 @@
+"""The whole line: a demo that trains from nothing, on few people and for few steps, ends in its reports."""
+
+from dataclasses import replace
+
+import pytest
+
+from neurolatent import pipeline
+from neurolatent.analysis.finding import read_finding
+from neurolatent.analysis.protocols import PROTOCOLS
+from neurolatent.model import presets
+from neurolatent.model.presets import find_preset
+from neurolatent.model.weights import read_card
+from neurolatent.steps import PhantomSettings
+from neurolatent.workspace import Workspace
+
+
+@pytest.mark.timeout(900)
+def test_a_demo_that_trains_ends_in_reports_of_unseen_people(monkeypatch, tmp_path):
+    demo = find_preset("demo")
+    short = {name: replace(getattr(demo, name), steps=4) for name in ("vae", "denoiser", "autoencoder")}
+    monkeypatch.setitem(presets.PRESETS, "demo", replace(demo, **short))
+    monkeypatch.setattr(pipeline, "DEMO_PHANTOM", PhantomSettings(subjects=60, visits=3, people=tuple(range(36))))
+    monkeypatch.setattr(pipeline, "DEMO_RAW", PhantomSettings(subjects=60, visits=1, space="raw", people=(0, 1)))
+    assert pipeline.run_demo(tmp_path, train=True) == 0
+    assert (tmp_path / "report.html").stat().st_size > 50_000
+    assert (tmp_path / "report.pdf").stat().st_size > 50_000
+    workspace = Workspace(tmp_path)
+    assert read_card(workspace.model("demo")).stages["autoencoder"].steps == 4
+    found = [workspace.findings("demo", protocol) / "finding.json" for protocol in PROTOCOLS]
+    findings = [read_finding(path) for path in found if path.is_file()]
+    assert {finding.protocol for finding in findings} >= {"reconstruct", "fill_missing_visit"}
+    assert {finding.certificate for finding in findings} == {"certified"}
