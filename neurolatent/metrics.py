@@ -46,6 +46,12 @@ def masked_ssim(predicted: Volume, target: Volume, mask: MaskVolume) -> Score:
     return (_ssim_in_box(predicted, target, box) * inside).sum((1, 2, 3, 4)) / inside.sum((1, 2, 3, 4))
 
 
+def masked_and_whole_ssim(predicted: Volume, target: Volume, mask: MaskVolume) -> tuple[Score, Score]:
+    """Return `masked_ssim` and `whole_grid_ssim` from one map."""
+    region, found = comparison_region(mask).float(), ssim_map(predicted, target)
+    return (found * region).sum((1, 2, 3, 4)) / region.sum((1, 2, 3, 4)), found.mean((1, 2, 3, 4))
+
+
 def whole_grid_ssim(predicted: Volume, target: Volume) -> Score:
     """Average the SSIM map over every voxel, background too: high whatever the model, for comparison only."""
     return ssim_map(predicted, target).mean((1, 2, 3, 4))

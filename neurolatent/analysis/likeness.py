@@ -30,7 +30,8 @@ def score(predicted: VolumeArray, target: VolumeArray, masks: MaskArrays) -> Lik
         volume, real, mask = (torch.from_numpy(array[part])[:, None] for array in (predicted, target, masks))
         mse.append(metrics.masked_mse(volume, real, mask).numpy())
         if with_ssim:
-            ssim.append(metrics.masked_ssim(volume, real, mask).numpy())
-            whole.append(metrics.whole_grid_ssim(volume, real).numpy())
+            inside, everywhere = metrics.masked_and_whole_ssim(volume, real, mask)
+            ssim.append(inside.numpy())
+            whole.append(everywhere.numpy())
     joined = [np.concatenate(parts).astype(np.float64) if parts else None for parts in (ssim, whole)]
     return Likeness(np.concatenate(mse).astype(np.float64), joined[0], joined[1])

@@ -58,7 +58,7 @@ class Settings:
     """DDIM steps, to the codes and back."""
     scans: int = 40
     """Most scans, one a test person."""
-    step_counts: tuple[int, ...] = (2, 5, 10, 20, 50)
+    step_counts: tuple[int, ...] = (2, 5, 10, 20)
     """Numbers of steps that the step study tries."""
     step_scans: int = 5
     """Scans of the step study."""
