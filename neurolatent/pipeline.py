@@ -70,7 +70,7 @@ def run_demo(out: Path, *, train: bool = False, jobs: int | None = None, device:
     with progress_bars() as progress, _timed("Four raw heads"):
         _say_all(
             steps.build(
-                "phantom", None, out=raw, fractions=(0.5, 0, 0.5), seed=DEMO_SEED, phantom=DEMO_RAW, progress=progress
+                "phantom", None, out=raw, fractions=(0.5, 0.0, 0.5), seed=DEMO_SEED, phantom=DEMO_RAW, progress=progress
             )
         )
         _say_all(steps.preprocess(raw, jobs=jobs, progress=progress))
