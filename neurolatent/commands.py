@@ -170,7 +170,7 @@ class Train:
 
 @dataclass(frozen=True)
 class Encode:
-    """Write the semantic and stochastic codes of every scan."""
+    """Write the semantic code of every scan, and the stochastic code of each person's first."""
 
     workspace: Positional[WorkspacePath]
     """Folder with a volume cache and a model."""
@@ -180,6 +180,8 @@ class Encode:
     """Use the weights that ship with the package (trained on a phantom)."""
     steps: int = 10
     """DDIM steps to the stochastic code."""
+    every_scan: bool = False
+    """Infer the stochastic code of every scan: about 0.1 s a scan on two cores at 4 mm."""
     device: DeviceName = "auto"
     """Where to compute."""
 
@@ -191,6 +193,7 @@ class Encode:
                 run=self.run_name,
                 shipped=self.shipped,
                 ddim_steps=self.steps,
+                every_scan=self.every_scan,
                 device=self.device,
                 progress=progress,
             )

@@ -29,6 +29,8 @@ class StudySettings:
     max_minutes: float | None = None
     shipped: bool = False
     folds: int | None = None
+    every_scan: bool = False
+    """Infer the stochastic code of every scan, not of each person's first alone."""
     phantom: steps.PhantomSettings | None = None
     seed: int = 1
     jobs: int | None = None
@@ -57,7 +59,13 @@ def run_study(settings: StudySettings, *, preprocessing: Path | None = None) -> 
         with _timed("Model"):
             _make_model(root, settings, progress)
         with _timed("Codes"):
-            steps.encode(root, run=settings.preset, device=settings.device, progress=progress)
+            steps.encode(
+                root,
+                run=settings.preset,
+                every_scan=settings.every_scan,
+                device=settings.device,
+                progress=progress,
+            )
         _run_protocols(root, settings, progress)
         with _timed("Report"):
             _report(root, settings, preprocessing)
@@ -79,6 +87,7 @@ def run_demo(out: Path, *, train: bool = False, jobs: int | None = None, device:
         out=out,
         shipped=not train,
         folds=None if train else DEMO_FOLDS,
+        every_scan=True,
         phantom=DEMO_PHANTOM,
         seed=DEMO_SEED,
         jobs=jobs,

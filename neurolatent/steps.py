@@ -185,10 +185,11 @@ def encode(
     run: str = SHIPPED_RUN,
     shipped: bool = False,
     ddim_steps: int = 10,
+    every_scan: bool = False,
     device: DeviceName = "auto",
     progress: Report | None = None,
 ) -> Path:
-    """Write the semantic code of every scan and the stochastic code of each person's first."""
+    """Write the semantic code of every scan, and the stochastic code of each person's first or of every scan."""
     from neurolatent.analysis.codes import encode as encode_scans
     from neurolatent.model.weights import load_autoencoder
 
@@ -199,7 +200,16 @@ def encode(
         chosen = pick_device(device)
         model, card = load_autoencoder(workspace.model(run), device=chosen)
         cache = open_cache(workspace.cache(model.preset.spacing_mm))
-        encode_scans(cache, model, card, workspace.codes(run), steps=ddim_steps, device=chosen, progress=progress)
+        encode_scans(
+            cache,
+            model,
+            card,
+            workspace.codes(run),
+            stochastic_keys=cache.keys if every_scan else None,
+            steps=ddim_steps,
+            device=chosen,
+            progress=progress,
+        )
     return workspace.codes(run)
 
 
