@@ -11,8 +11,6 @@ from neurolatent.shapes import FeatureArray, MaskArray, Values, VolumeArray, Vox
 from neurolatent.volume.cache import VolumeCache
 
 MOST_COMPONENTS = 50
-COMPONENT_CHOICES = (5, 10, 25, MOST_COMPONENTS)
-"""How many leading components a probe may read, of codes as of voxels: inner folds choose."""
 NO_STRENGTH = 1e-6
 """Components weaker than this share of the strongest are rounding."""
 Rows = Sequence[int]
@@ -29,10 +27,6 @@ class Components:
     def project(self, values: Float[ndarray, "scan value"]) -> Float[ndarray, "scan component"]:
         """Give each scan's place along the components."""
         return (values - self.mean) @ self.axes.T
-
-    def direction(self, leading: Float[ndarray, " leading"]) -> Float[ndarray, " value"]:
-        """Turn a direction in the leading components into one of the values."""
-        return leading @ self.axes[: len(leading)]
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,7 @@ from numpy import ndarray
 
 from neurolatent.analysis import scores
 from neurolatent.analysis.baselines import (
-    COMPONENT_CHOICES,
     MOST_COMPONENTS,
-    fit_components,
     fit_voxel_components,
 )
 from neurolatent.analysis.finding import Estimate, Finding
@@ -123,9 +121,8 @@ def _score_round(
 ) -> dict[str, Values]:
     found: dict[str, Values] = {}
     for name, features in _features(study, training, test, volumes).items():
-        columns = (None,) if name == MEASURED else COMPONENT_CHOICES
         probe = fit_classifier(
-            features.train, _is_ad(training), subjects(training), seed=settings.seed, leading_columns=columns
+            features.train, _is_ad(training), subjects(training), seed=settings.seed, own_units=name == MEASURED
         )
         found[name] = probe.probability(features.test)
     if study.truth:
@@ -138,10 +135,8 @@ def _features(study: Study, training: Sequence[Visit], test: Sequence[Visit], vo
     keys = [[visit.key for visit in part] for part in (training, test)]
     train_rows, test_rows = (study.rows(part) for part in keys)
     components = fit_voxel_components(study.cache, train_rows)
-    codes = [study.codes.semantic_of(part) for part in keys]
-    code_components = fit_components(codes[0])
     return {
-        MODEL: Features(*(code_components.project(part) for part in codes)),
+        MODEL: Features(*(study.codes.semantic_of(part) for part in keys)),
         VOXELS: Features(*(components.project(study.cache, rows) for rows in (train_rows, test_rows))),
         MEASURED: Features(*(np.stack([volumes[key] for key in part]) for part in keys)),
     }
@@ -193,8 +188,8 @@ def _notes(study: Study, predictions: Predictions) -> list[str]:
         "The scan tested is a person's first usable one; people whose diagnosis is another one there are left out.",
         (
             "Every method is a logistic regression, fitted on all scans of training people "
-            f"that carry one of the two diagnoses, in {folds} round(s). Inner folds of people choose the penalty, and "
-            f"how many principal components (at most {MOST_COMPONENTS}) are read of codes and of voxels."
+            f"that carry one of the two diagnoses, in {folds} round(s); inner folds of people choose the "
+            f"penalty. Voxels are read through at most {MOST_COMPONENTS} principal components."
         ),
         "In the fit both classes weigh alike, so 0.5 is the threshold.",
         "ROC-AUC is taken within each round and averaged; PR-AUC is of all rounds together.",

@@ -6,10 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from neurolatent.analysis.baselines import (
-    COMPONENT_CHOICES,
-    Components,
     VoxelComponents,
-    fit_components,
     fit_voxel_components,
     voxel_slopes,
 )
@@ -28,9 +25,7 @@ YEARS_PER_DECADE, MONTHS_PER_YEAR = 10.0, 12
 class Ruler:
     """What a round's training controls say about age: in the code, in the voxels, and by an independent regression."""
 
-    code_components: Components
     probe: AgeProbe
-    """Reads the leading principal components of y."""
     step: Direction
     """Added to y: along the pattern, as far as makes the bias-corrected predicted age rise as asked."""
     random_step: Direction
@@ -102,26 +97,23 @@ def make_edits(
 def _fit_ruler(study: Study, training: Sequence[Visit], *, older_by_years: float, seed: int) -> Ruler:
     keys, people = [visit.key for visit in training], subjects(training)
     rows, codes = study.rows(keys), study.codes.semantic_of(keys)
-    code_components = fit_components(codes)
-    places = code_components.project(codes)
-    probe = fit_age(places, ages(training), people, seed=seed, leading_columns=COMPONENT_CHOICES)
-    pattern = age_pattern(probe, places)
+    probe = fit_age(codes, ages(training), people, seed=seed)
+    pattern = age_pattern(probe, codes)
     step = pattern * dose_per_year(probe, pattern) * older_by_years
     components = fit_voxel_components(study.cache, rows)
     voxels = components.project(study.cache, rows)
     return Ruler(
-        code_components=code_components,
         probe=probe,
-        step=code_components.direction(step),
-        random_step=code_components.direction(_random_step(step, seed=seed)),
+        step=step,
+        random_step=_random_step(step, seed=seed),
         slope_per_decade=voxel_slopes(study.cache, rows, ages(training)) * np.float32(YEARS_PER_DECADE),
         components=components,
-        voxel_probe=fit_age(voxels, ages(training), people, seed=seed, leading_columns=COMPONENT_CHOICES),
+        voxel_probe=fit_age(voxels, ages(training), people, seed=seed),
     )
 
 
 def _random_step(step: Direction, *, seed: int) -> Direction:
-    """Draw a direction among the components that the probe reads, and make it as long as the step."""
+    """Draw a direction and make it as long as the step."""
     drawn = np.random.default_rng(seed).standard_normal(len(step))
     return drawn * np.linalg.norm(step) / np.linalg.norm(drawn)
 

@@ -6,6 +6,7 @@ that no person helps to choose it from both sides.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -22,7 +23,6 @@ LOGISTIC_STRENGTHS = tuple(10.0**power for power in range(-5, 2))
 SMALLEST_CORRECTION_SLOPE = 0.5
 """Predictions flatter than this are not stretched further: dividing by a small slope multiplies noise."""
 
-ALL_COLUMNS: tuple[int | None, ...] = (None,)
 Direction = Float[ndarray, " feature"]
 Flags = Bool[ndarray, " scan"]
 
@@ -37,19 +37,18 @@ class Features:
 
 @dataclass(frozen=True)
 class Scaling:
-    """The leading columns of features, centred and divided by their spread among the training scans.
+    """Features centred, and divided by their spread among the training scans.
 
-    Leading columns are principal components, and are all divided by one spread: what varies little stays small, and the
-    penalty holds it back. Features that are taken whole, whose units differ, are divided each by its own.
+    Codes and principal components share one spread: what varies little stays small, and the penalty holds it back.
+    Features whose units differ are divided each by its own.
     """
 
-    columns: int | None
-    mean: Float[ndarray, " kept"]
-    sd: Float[ndarray, " kept"]
+    mean: Direction
+    sd: Direction
 
-    def __call__(self, features: FeatureArray) -> Float[ndarray, "scan kept"]:
-        """Cut and standardise."""
-        return (features[:, : self.columns] - self.mean) / self.sd
+    def __call__(self, features: FeatureArray) -> FeatureArray:
+        """Centre and scale."""
+        return (features - self.mean) / self.sd
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,7 @@ def fit_classifier(
     subjects: Sequence[str],
     *,
     seed: int,
-    leading_columns: Sequence[int | None] = ALL_COLUMNS,
+    own_units: bool = False,
 ) -> ClassProbe:
     """Fit a logistic regression with balanced classes, so that 0.5 is the threshold that weighs both alike."""
     smallest_class = min(int(positive.sum()), int((~positive).sum()))
@@ -108,33 +107,23 @@ def fit_classifier(
         raise SettingsError(msg)
     inner = StratifiedGroupKFold(min(INNER_FOLDS, smallest_class), shuffle=True, random_state=seed)
     folds = list(inner.split(features, positive, np.asarray(subjects)))
-    choices = [(columns, strength) for columns in leading_columns for strength in LOGISTIC_STRENGTHS]
+    fit_with = partial(_fit_logistic, own_units=own_units)
     losses = [
         sum(
-            _log_loss(_fit_logistic(features[fit], positive[fit], *choice), features[held], positive[held])
+            _log_loss(fit_with(features[fit], positive[fit], strength=strength), features[held], positive[held])
             for fit, held in folds
         )
-        for choice in choices
+        for strength in LOGISTIC_STRENGTHS
     ]
-    return _fit_logistic(features, positive, *choices[int(np.argmin(losses))])
+    return fit_with(features, positive, strength=LOGISTIC_STRENGTHS[int(np.argmin(losses))])
 
 
-def fit_age(
-    features: FeatureArray,
-    age_years: Values,
-    subjects: Sequence[str],
-    *,
-    seed: int,
-    leading_columns: Sequence[int | None] = ALL_COLUMNS,
-) -> AgeProbe:
+def fit_age(features: FeatureArray, age_years: Values, subjects: Sequence[str], *, seed: int) -> AgeProbe:
     """Fit a ridge regression, then its bias line on the training scans' out-of-fold predictions."""
-    folds = list(_grouped_folds(features, subjects, seed=seed))
-    out_of_fold = {columns: _out_of_fold(features, age_years, folds, columns) for columns in leading_columns}
-    errors = {columns: ((found - age_years) ** 2).mean(1) for columns, found in out_of_fold.items()}
-    columns = min(errors, key=lambda choice: errors[choice].min())
-    best = int(np.argmin(errors[columns]))
-    gap_slope, gap_offset_years = np.polyfit(age_years, out_of_fold[columns][best] - age_years, 1)
-    scaling = _fit_scaling(features, columns)
+    out_of_fold = _out_of_fold(features, age_years, list(_grouped_folds(features, subjects, seed=seed)))
+    best = int(np.argmin(((out_of_fold - age_years) ** 2).mean(1)))
+    gap_slope, gap_offset_years = np.polyfit(age_years, out_of_fold[best] - age_years, 1)
+    scaling = _fit_scaling(features)
     return AgeProbe(
         scaling=scaling,
         weights=_ridge_path(scaling(features), age_years)[best],
@@ -145,11 +134,10 @@ def fit_age(
     )
 
 
-def age_pattern(probe: AgeProbe, features: FeatureArray) -> Float[ndarray, " kept"]:
+def age_pattern(probe: AgeProbe, features: FeatureArray) -> Direction:
     """Turn the probe's filter into the pattern it reads, Σ·w: Haufe et al. 2014 (doi:10.1016/j.neuroimage.2013.10.067).
 
-    It is given in the own units of the features that the probe reads. Moving along the raw weights would also move what
-    they only cancel.
+    It is given in the features' own units; moving along the raw weights would also move what they only cancel.
     """
     scaled = probe.scaling(features)
     pattern = scaled.T @ (scaled @ probe.weights) / (len(features) - 1)
@@ -165,10 +153,10 @@ def dose_per_year(probe: AgeProbe, direction: Direction) -> float:
     return 1 / rise
 
 
-def _fit_scaling(features: FeatureArray, columns: int | None) -> Scaling:
-    kept = features[:, :columns].astype(np.float64)
-    sd = kept.std(0) if columns is None else np.full(kept.shape[1], np.sqrt(kept.var(0).mean()))
-    return Scaling(columns, kept.mean(0), np.where(sd > 0, sd, 1.0))
+def _fit_scaling(features: FeatureArray, *, own_units: bool = False) -> Scaling:
+    wide = features.astype(np.float64)
+    sd = wide.std(0) if own_units else np.full(wide.shape[1], np.sqrt(wide.var(0).mean()))
+    return Scaling(wide.mean(0), np.where(sd > 0, sd, 1.0))
 
 
 def _ridge_path(scaled: FeatureArray, target: Values) -> Float[ndarray, "penalty feature"]:
@@ -178,11 +166,11 @@ def _ridge_path(scaled: FeatureArray, target: Values) -> Float[ndarray, "penalty
 
 
 def _out_of_fold(
-    features: FeatureArray, target: Values, folds: Sequence[tuple[ndarray, ndarray]], columns: int | None
+    features: FeatureArray, target: Values, folds: Sequence[tuple[ndarray, ndarray]]
 ) -> Float[ndarray, "penalty scan"]:
     predicted = np.empty((len(RIDGE_PENALTIES), len(target)))
     for fit, held in folds:
-        scaling = _fit_scaling(features[fit], columns)
+        scaling = _fit_scaling(features[fit])
         weights = _ridge_path(scaling(features[fit]), target[fit])
         predicted[:, held] = weights @ scaling(features[held]).T + target[fit].mean()
     return predicted
@@ -197,8 +185,8 @@ def _grouped_folds(features: FeatureArray, subjects: Sequence[str], *, seed: int
     return inner.split(features, groups=np.asarray(subjects))
 
 
-def _fit_logistic(features: FeatureArray, positive: Flags, columns: int | None, strength: float) -> ClassProbe:
-    scaling = _fit_scaling(features, columns)
+def _fit_logistic(features: FeatureArray, positive: Flags, *, strength: float, own_units: bool) -> ClassProbe:
+    scaling = _fit_scaling(features, own_units=own_units)
     regression = LogisticRegression(C=strength, class_weight="balanced", max_iter=200, solver="newton-cholesky")
     return ClassProbe(scaling, regression.fit(scaling(features), positive))
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 from numpy import ndarray
 
 from neurolatent.analysis import scores
-from neurolatent.analysis.baselines import COMPONENT_CHOICES, MOST_COMPONENTS, fit_components, fit_voxel_components
+from neurolatent.analysis.baselines import MOST_COMPONENTS, fit_components, fit_voxel_components
 from neurolatent.analysis.finding import Estimate, Fact, Finding
 from neurolatent.analysis.intervals import RESAMPLES, Statistic, resample_subjects
 from neurolatent.analysis.outcome import KEY_COLUMNS, Entry, Outcome, Quantity, Table, compare, write_outcome
@@ -20,7 +20,7 @@ from neurolatent.analysis.selection import Controls, aged_scans, ages, require_c
 from neurolatent.analysis.study import Study
 from neurolatent.cohort.visits import Visit
 from neurolatent.errors import NotApplicableError
-from neurolatent.shapes import FeatureArray, Values
+from neurolatent.shapes import Values
 
 PROTOCOL, TITLE = "regress_age", "Predicting age"
 MODEL, STOCHASTIC, VOXELS, MEAN = "semantic code", "stochastic code", "voxel PCA", "mean age"
@@ -126,15 +126,13 @@ def _predict_round(
             predicted[name] = np.full(len(test), ages(training).mean())
             continue
         found = kinds[name](study, training, test)
-        probes[name] = fit_age(
-            found.train, ages(training), subjects(training), seed=settings.seed, leading_columns=COMPONENT_CHOICES
-        )
+        probes[name] = fit_age(found.train, ages(training), subjects(training), seed=settings.seed)
         predicted[name] = probes[name].predict(found.test)
     return probes[MODEL], predicted
 
 
 def _code_features(study: Study, training: Sequence[Visit], test: Sequence[Visit]) -> Features:
-    return _components_of(*(study.codes.semantic_of([v.key for v in part]) for part in (training, test)))
+    return Features(*(study.codes.semantic_of([v.key for v in part]) for part in (training, test)))
 
 
 def _voxel_features(study: Study, training: Sequence[Visit], test: Sequence[Visit]) -> Features:
@@ -144,14 +142,11 @@ def _voxel_features(study: Study, training: Sequence[Visit], test: Sequence[Visi
 
 
 def _noise_features(study: Study, training: Sequence[Visit], test: Sequence[Visit]) -> Features:
-    codes = (study.codes.stochastic_of([v.key for v in part]).reshape(len(part), -1) for part in (training, test))
-    return _components_of(*codes)
-
-
-def _components_of(train: FeatureArray, test: Float[ndarray, "test feature"]) -> Features:
-    """Turn to principal components: with fewer people than values, a probe reads best from the strongest."""
+    train, test_codes = (
+        study.codes.stochastic_of([v.key for v in part]).reshape(len(part), -1) for part in (training, test)
+    )
     components = fit_components(train)
-    return Features(components.project(train), components.project(test))
+    return Features(components.project(train), components.project(test_codes))
 
 
 def _estimates(predictions: Predictions, controls: Controls, settings: Settings, *, group: str) -> list[Estimate]:
@@ -205,8 +200,8 @@ def _notes(predictions: Predictions, noise: Predictions | None, controls: Contro
             "test controls."
         ),
         (
-            f"Each reads leading principal components of its features, at most {MOST_COMPONENTS}; their number and the "
-            "penalty are chosen by inner folds of people."
+            f"Voxels and stochastic codes are read through at most {MOST_COMPONENTS} principal components; inner folds "
+            "of people choose the penalty."
         ),
         "Intervals redraw people with all their scans and keep trained weights and regressions as they are.",
         "MAE, RMSE and R² are of the predictions as they come, drawn towards the mean age.",

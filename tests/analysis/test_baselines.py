@@ -17,10 +17,6 @@ def test_there_are_no_more_components_than_values():
     values = np.random.default_rng(3).standard_normal((40, 6))
     components = fit_components(values)
     np.testing.assert_allclose(components.axes @ components.axes.T, np.eye(6), atol=1e-8)
-    leading = np.array([1.0, -2.0])
-    np.testing.assert_allclose(
-        components.project(values + components.direction(leading))[:, :2], components.project(values)[:, :2] + leading
-    )
 
 
 def test_components_see_training_scans_only(study):
