@@ -1,7 +1,7 @@
 """Train the weights that ship with the package, on a phantom whose people the demo never meets.
 
 Run:    python benchmarks/train_demo_weights.py
-Cost:   about 6 minutes for the phantom and 25 for the training, on two cores
+Cost:   about 6 minutes for the phantom and 35 for the training, on two cores
 Writes: neurolatent/_weights/demo (safetensors in half precision, and the card)
 """
 

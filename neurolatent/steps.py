@@ -250,8 +250,11 @@ def run_protocol(
 
 def _finished(study: "Study", protocol: str, settings: Any) -> Finding | None:
     """Return a finding made from the same files with the same settings and versions, so that nothing is done twice."""
+    from neurolatent.analysis.codes import INDEX_NAME
+
     path = study.workspace.findings(study.run, protocol) / FINDING_NAME
-    if not path.is_file():
+    codes = study.workspace.codes(study.run) / INDEX_NAME
+    if not path.is_file() or path.stat().st_mtime < codes.stat().st_mtime:  # codes of more scans may have come since
         return None
     finding = read_finding(path)
     wanted = [study.cache.hash, study.split.hash, study.card.weights_hash, asdict(settings), versions()]

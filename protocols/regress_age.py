@@ -3,7 +3,7 @@
 Run:    neurolatent run regress_age out/demo
 All its settings: python protocols/regress_age.py --help
 Cost:   about 1 s on two cores, 4 mm
-Expect: on the demo's phantom (50 controls) MAE 5.5 [4.6, 6.4] years; mean age 5.8, voxel PCA 4.8
+Expect: on the demo's phantom (50 controls) MAE 4.9 [4.2, 5.8] years; mean age 5.8, voxel PCA 4.7
 """
 
 from neurolatent.cli import run_script

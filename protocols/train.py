@@ -1,7 +1,7 @@
 """Train a latent diffusion autoencoder on a prepared cohort and encode all its scans.
 
 Run:    python protocols/train.py out/ixi
-Cost:   about 20 minutes on two cores with the preset `demo`
+Cost:   about 35 minutes on two cores with the preset `demo`
 Expect: out/ixi/model/demo/card.json, with who was trained on and each stage's validation loss
 """
 

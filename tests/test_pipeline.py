@@ -10,7 +10,7 @@ from neurolatent.analysis.protocols import PROTOCOLS
 from neurolatent.model import presets
 from neurolatent.model.presets import find_preset
 from neurolatent.model.weights import read_card
-from neurolatent.steps import PhantomSettings
+from neurolatent.steps import PhantomSettings, run_protocol
 from neurolatent.workspace import Workspace
 
 
@@ -30,3 +30,14 @@ def test_a_demo_that_trains_ends_in_reports_of_unseen_people(monkeypatch, tmp_pa
     findings = [read_finding(path) for path in found if path.is_file()]
     assert {finding.protocol for finding in findings} >= {"reconstruct", "fill_missing_visit"}
     assert {finding.certificate for finding in findings} == {"certified"}
+    _findings_are_kept_until_the_codes_are_newer(workspace)
+
+
+def _findings_are_kept_until_the_codes_are_newer(workspace: Workspace) -> None:
+    path = workspace.findings("demo", "reconstruct") / "finding.json"
+    written = path.stat().st_mtime_ns
+    run_protocol("reconstruct", workspace.root)
+    assert path.stat().st_mtime_ns == written
+    (workspace.codes("demo") / "index.json").touch()
+    run_protocol("reconstruct", workspace.root)
+    assert path.stat().st_mtime_ns > written
