@@ -1,7 +1,8 @@
 """One person, ready to be imaged at any time: the course's volumes, and the amplitudes that give them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -91,18 +92,34 @@ def calibrate(body: Body, response: Response, people: People, row: int, bench: W
     for months in CALIBRATION_MONTHS:
         share = _share(people, row, months)
         for lattice, rounds, tolerance in ROUNDS:
-            before, part = np.inf, 1.0
-            for _ in range(rounds):
-                stretched = response.solve(share + np.log(skull_ml) - offset)
-                measured, skull_ml = log_volumes(body, relax(stretched), bench.points(lattice))
-                missed = np.abs(measured - share - np.log(skull_ml)).max()
-                part = part if missed < before else 0.5  # some shapes answer so unlike the anatomy that steps overshoot
-                offset = offset + part * (measured - response.log_change(stretched) - offset)
-                if missed < tolerance:
-                    break
-                before = missed
+            measure = partial(log_volumes, body, points=bench.points(lattice))
+            offset, skull_ml = _settle(response, share, offset, skull_ml, measure, rounds=rounds, tolerance=tolerance)
         offsets.append(tuple(float(value) for value in offset))
     return Calibration(tuple(offsets), skull_ml)
+
+
+def _settle(
+    response: Response,
+    share: LogVolumes,
+    offset: LogVolumes,
+    skull_ml: float,
+    measure: Callable[[LogVolumes], tuple[LogVolumes, float]],
+    *,
+    rounds: int,
+    tolerance: float,
+) -> tuple[LogVolumes, float]:
+    """Correct the offset by what was missed until little is; return it and the volume inside the skull."""
+    before, part = np.inf, 1.0
+    for _ in range(rounds):
+        stretched = response.solve(share + np.log(skull_ml) - offset)
+        measured, skull_ml = measure(relax(stretched))
+        missed = np.abs(measured - share - np.log(skull_ml)).max()
+        part = part if missed < before else 0.5  # some shapes answer so unlike the anatomy that steps overshoot
+        offset = offset + part * (measured - response.log_change(stretched) - offset)
+        if missed < tolerance:
+            break
+        before = missed
+    return offset, skull_ml
 
 
 def calibration_from(record: Mapping[str, Any]) -> Calibration:
