@@ -100,11 +100,19 @@ def split(
     with workspace.lock():
         visits = read_visits(workspace.visits_tsv)
         existing = None if replace or not workspace.split_json.is_file() else read_split(workspace.split_json)
-        split = make_split(visits, seed=seed, folds=folds, fractions=fractions, existing=existing)
+        split = make_split(
+            visits,
+            seed=seed,
+            folds=folds,
+            fractions=fractions,
+            existing=existing,
+            test_only=read_sidecar(workspace.visits_json).test_only,
+        )
         write_split(workspace.split_json, split)
     counts = Counter(split.assignments.values())
     shares = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
-    return f"Split by subject ({split.kind}): {shares}; hash {split.hash[:12]}"
+    apart = f", {len(split.test_only)} for testing only" if split.test_only else ""
+    return f"Split by subject ({split.kind}): {shares}{apart}; hash {split.hash[:12]}"
 
 
 def preprocess(
@@ -308,11 +316,11 @@ def _make_phantom(
 
 def _split_once(workspace: Workspace, *, folds: int | None, fractions: tuple[float, float, float], seed: int) -> None:
     """Freeze a split, or add newcomers to the one that is there."""
-    visits = read_visits(workspace.visits_tsv)
+    visits, test_only = read_visits(workspace.visits_tsv), read_sidecar(workspace.visits_json).test_only
     if workspace.split_json.is_file():
-        split = extend_split(read_split(workspace.split_json), visits)
+        split = extend_split(read_split(workspace.split_json), visits, test_only=test_only)
     else:
-        split = make_split(visits, seed=seed, folds=folds, fractions=fractions)
+        split = make_split(visits, seed=seed, folds=folds, fractions=fractions, test_only=test_only)
     write_split(workspace.split_json, split)
 
 

@@ -26,6 +26,8 @@ class BuildResult:
     visits: tuple[Visit, ...]
     exclusions: tuple[Exclusion, ...]
     counts: Counts
+    test_only: frozenset[str] | None
+    """People whom every split keeps for the test; `None` where the descriptor marks nobody."""
 
     @property
     def failed(self) -> bool:
@@ -36,7 +38,10 @@ class BuildResult:
     def summary(self) -> str:
         """How many scans were found, matched and kept, in one line."""
         c = self.counts
-        return f"{c.found} scans found, {c.matched} matched, {c.kept} kept, of {c.participants} participants"
+        people = f"{c.participants} participants"
+        if self.test_only is not None:
+            people += f", {len(self.test_only)} of them for testing only"
+        return f"{c.found} scans found, {c.matched} matched, {c.kept} kept, of {people}"
 
 
 def build_cohort(name: str, source: Path, workspace: Workspace) -> BuildResult:
@@ -66,7 +71,8 @@ def build_cohort(name: str, source: Path, workspace: Workspace) -> BuildResult:
         participants=len({visit.participant_id for visit in visits}),
         people_in_tables=reading.people_in_tables,
     )
-    result = BuildResult(visits, exclusions, counts)
+    test_only = descriptor.test_only(visits) if descriptor.split.test_only else None
+    result = BuildResult(visits, exclusions, counts, test_only)
     write_sidecar(workspace.visits_json, _sidecar(result, reading, descriptor, source, workspace))
     return result
 
@@ -128,6 +134,7 @@ def _sidecar(
         citation=licence.cite,
         descriptor_hash=descriptor.hash,
         visits_hash=hash_file(workspace.visits_tsv),
+        test_only=tuple(sorted(result.test_only or ())),
     )
 
 

@@ -3,13 +3,14 @@
 import json
 import re
 import tomllib
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from neurolatent.cohort.visits import COLUMNS, Diagnosis, Sex
+from neurolatent.cohort.visits import COLUMNS, MISSING, Diagnosis, Sex, Visit
 from neurolatent.content import content_folder
 from neurolatent.errors import CohortError
 from neurolatent.provenance import hash_settings
@@ -116,6 +117,24 @@ class Expected(_Part):
     source: str | None = None
 
 
+class Mark(_Part):
+    """A column of the cohort's own, and the values there that mark a scan."""
+
+    column: str
+    values: tuple[str, ...] = Field(min_length=1)
+
+    def is_on(self, visit: Visit) -> bool:
+        """Whether the scan carries one of the values, whatever its case."""
+        return _plain(visit.extra.get(self.column, MISSING)) in {_plain(value) for value in self.values}
+
+
+class SplitRules(_Part):
+    """What every split of the cohort keeps to."""
+
+    test_only: Mark | None = None
+    """Marks the people who are tested on and never trained on."""
+
+
 class Descriptor(_Part):
     """One cohort; `cohorts/README.md` explains each key."""
 
@@ -127,6 +146,7 @@ class Descriptor(_Part):
     """A scan without one of these is left out and listed."""
     carry: tuple[str, ...] = ()
     """Columns of the cohort's own that `visits.tsv` takes along."""
+    split: SplitRules = SplitRules()
     unnamed_session: str = "ses-1"
     images: Images
     table: Table | None = None
@@ -151,6 +171,11 @@ class Descriptor(_Part):
     def hash(self) -> str:
         """One hash for all that the descriptor says."""
         return hash_settings(self.model_dump(mode="json"))
+
+    def test_only(self, visits: Iterable[Visit]) -> frozenset[str]:
+        """Return the people who are tested on and never trained on: one marked scan is enough."""
+        mark = self.split.test_only
+        return frozenset(visit.participant_id for visit in visits if mark and mark.is_on(visit))
 
 
 def cohort_names() -> tuple[str, ...]:
@@ -186,7 +211,17 @@ def read_descriptor(path: Path) -> Descriptor:
     if descriptor.name != path.stem:
         msg = f"{path.name}: name: expected the file's own name {path.stem!r}, got {descriptor.name!r}. Rename one."
         raise CohortError(msg)
+    mark = descriptor.split.test_only
+    if mark and mark.column not in descriptor.carry:
+        expected = f"expected one of the columns in `carry`, {list(descriptor.carry)}"
+        msg = f"{path.name}: split.test_only.column: {expected}, got {mark.column!r}. Add it there, or correct it."
+        raise CohortError(msg)
     return descriptor
+
+
+def _plain(text: str) -> str:
+    """Read a value as codes are read: spreadsheets save a gappy column of codes as floats."""
+    return text.lower().removesuffix(".0")
 
 
 def _one_line(file: str, error: ValidationError) -> str:

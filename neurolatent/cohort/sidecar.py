@@ -76,6 +76,8 @@ class Sidecar:
     descriptor_hash: str
     visits_hash: str
     """SHA-256 of the table beside it."""
+    test_only: tuple[str, ...] = ()
+    """People whom every split keeps for the test; none in a sidecar older than this entry."""
 
     def image(self, visit: Visit, *, source: Path | None = None) -> Path:
         """Return where a visit's image lies; `source` stands in for a source root that has moved."""
@@ -116,5 +118,6 @@ def _sidecar(record: dict[str, Any]) -> Sidecar:
         "sources": tuple(SourceTable(**row) for row in record["sources"]),
         "exclusions": tuple(Exclusion(**row) for row in record["exclusions"]),
         "counts": Counts(**record["counts"]),
+        "test_only": tuple(record.get("test_only", ())),
     }
     return Sidecar(**(record | typed))

@@ -41,11 +41,14 @@ class Split:
     """Subject → part."""
     strata: Mapping[str, str]
     """Subject → diagnosis, sex and age band at the first scan, as they were when the subject was assigned."""
+    test_only: frozenset[str] = frozenset()
+    """Subjects who are tested like the others, and whom no fit ever trains on or is watched on."""
 
     @property
     def hash(self) -> str:
-        """One hash for who is where, and nothing else."""
-        return hash_settings(dict(self.assignments))
+        """One hash for who is where and who never trains, and nothing else."""
+        where = dict(self.assignments)
+        return hash_settings([where, sorted(self.test_only)] if self.test_only else where)
 
     def members(self, *parts: str) -> frozenset[str]:
         """Return the subjects of these parts."""
@@ -55,22 +58,22 @@ class Split:
         """Return the fits and tests of an analysis: one for a holdout (validation joins training), or one a fold."""
         if self.kind == "holdout":
             return [Round("holdout", self.members("train", "validation"), self.members("test"))]
-        everyone = frozenset(self.assignments)
-        return [Round(part, everyone - self.members(part), self.members(part)) for part in self.shares]
+        trainable = self._trainable()
+        return [Round(part, trainable - self.members(part), self.members(part)) for part in self.shares]
 
     def training_subjects(self, *, fold: int | None = None) -> frozenset[str]:
         """Return whom a model trains on.
 
         Args:
             fold: Of a split in folds, 1 … K: the test fold; it and the next fold, for validation, are left out.
-                `None` trains one model on everyone: every result on these subjects is then transductive.
+                `None` trains one model on all but the test-only: every result on these subjects is transductive.
         """
         if self.kind == "holdout":
             self._refuse_fold(fold)
             return self.members("train")
         if fold is None:
-            return frozenset(self.assignments)
-        return frozenset(self.assignments) - self.members(*self._test_and_validation(fold))
+            return self._trainable()
+        return self._trainable() - self.members(*self._test_and_validation(fold))
 
     def validation_subjects(self, *, fold: int | None = None) -> frozenset[str]:
         """Return whom training is watched on.
@@ -83,26 +86,28 @@ class Split:
             self._refuse_fold(fold)
             return self.members("validation")
         if fold is None:
-            return frozenset(_shuffled(self.assignments, self.seed)[::WATCHED_SHARE])
-        return self.members(self._test_and_validation(fold)[1])
+            return frozenset(_shuffled(self._trainable(), self.seed)[::WATCHED_SHARE])
+        return self.members(self._test_and_validation(fold)[1]) & self._trainable()
 
     def test_subjects(self, *, fold: int | None = None) -> frozenset[str]:
-        """Return who is kept for the test: of a fold, or of the holdout; nobody where a model trains on all folds."""
+        """Return who is kept for the test: of a fold, of the holdout, or only the test-only if all folds train."""
         if self.kind == "holdout":
             self._refuse_fold(fold)
             return self.members("test")
-        return frozenset() if fold is None else self.members(self._test_and_validation(fold)[0])
+        return self.test_only if fold is None else self.members(self._test_and_validation(fold)[0])
 
     def refuse_unknown(self, visits: Iterable[Visit]) -> None:
         """Refuse scans of people whom the split does not know."""
         unknown = sorted({visit.participant_id for visit in visits} - self.assignments.keys())
         if unknown:
-            shown = ", ".join(unknown[:3]) + (" …" if len(unknown) > 3 else "")
             msg = (
-                f"split.json: expected every subject of visits.tsv, lacking {len(unknown)}: {shown}. "
+                f"split.json: expected every subject of visits.tsv, lacking {_listed(unknown)}. "
                 "Run `neurolatent cohort split`: it adds them and moves nobody."
             )
             raise CohortError(msg)
+
+    def _trainable(self) -> frozenset[str]:
+        return frozenset(self.assignments) - self.test_only
 
     def _refuse_fold(self, fold: int | None) -> None:
         if fold is not None:
@@ -124,6 +129,7 @@ def make_split(
     folds: int | None = None,
     fractions: tuple[float, float, float] = (0.7, 0.1, 0.2),
     existing: Split | None = None,
+    test_only: Iterable[str] = (),
 ) -> Split:
     """Assign every subject to a part, balanced within diagnosis, sex and age band, and over all.
 
@@ -133,29 +139,32 @@ def make_split(
         folds: Number of folds, three or more; `None` makes a holdout.
         fractions: Of subjects for training, validation and test, in a holdout.
         existing: A split that stays as it is; only subjects it lacks are added, even where others have left.
+        test_only: Subjects never to train on. In a holdout they are in the test, and the shares are still of everyone:
+            the test takes fewer of the others. In folds they are dealt like everyone, and only tested.
     """
     shares = _shares(folds, fractions)
     kind: Kind = "holdout" if folds is None else "folds"
     if existing is None:
-        return extend_split(Split(kind, seed, shares, {}, {}), visits)
+        return extend_split(Split(kind, seed, shares, {}, {}), visits, test_only=test_only)
     _refuse_other(existing, kind, seed, shares)
-    return extend_split(existing, visits)
+    return extend_split(existing, visits, test_only=test_only)
 
 
-def extend_split(split: Split, visits: Iterable[Visit]) -> Split:
+def extend_split(split: Split, visits: Iterable[Visit], *, test_only: Iterable[str] = ()) -> Split:
     """Assign the subjects that a split lacks, by its own settings; nobody moves, even where others have left."""
-    strata, assignments = dict(split.strata), dict(split.assignments)
-    new: dict[str, list[str]] = defaultdict(list)
-    for subject, stratum in _strata(visits).items():
-        if subject not in assignments:
-            strata[subject] = stratum
-            new[stratum].append(subject)
-    totals = Counter(assignments.values())
-    for stratum in sorted(new):
-        counts = Counter(part for subject, part in assignments.items() if strata[subject] == stratum)
-        subjects = _shuffled(new[stratum], split.seed)
-        assignments |= zip(subjects, _deal(len(subjects), split.shares, counts, totals), strict=True)
-    extended = replace(split, assignments=dict(sorted(assignments.items())), strata=dict(sorted(strata.items())))
+    wanted = frozenset(test_only)
+    _refuse_late(split, wanted)
+    new = {subject: stratum for subject, stratum in _strata(visits).items() if subject not in split.assignments}
+    strata = {**split.strata, **new}
+    kept = split.test_only | wanted.intersection(new)
+    shares, shares_of_kept = _shares_of_groups(split, len(strata), len(kept))
+    others = {subject: part for subject, part in split.assignments.items() if subject not in kept}
+    others = _deal_subjects(new.keys() - kept, shares, others, strata, split.seed)
+    assignments = {**split.assignments, **others}
+    assignments = _deal_subjects(new.keys() & kept, shares_of_kept, assignments, strata, split.seed)
+    extended = replace(
+        split, assignments=dict(sorted(assignments.items())), strata=dict(sorted(strata.items())), test_only=kept
+    )
     _refuse_empty(extended)
     return extended
 
@@ -169,9 +178,7 @@ def write_split(path: Path, split: Split) -> None:
         "shares": dict(split.shares),
         "stratified_by": ["diagnosis at the first scan", "sex", f"age in bands of {AGE_BAND_YEARS} years"],
         "hash": split.hash,
-        "subjects": {
-            subject: {"part": part, "stratum": split.strata[subject]} for subject, part in split.assignments.items()
-        },
+        "subjects": {subject: _entry(split, subject) for subject in split.assignments},
     }
     write_json(path, record)
 
@@ -199,6 +206,11 @@ def read_split(path: Path, *, visits: Iterable[Visit] | None = None) -> Split:
     return split
 
 
+def _entry(split: Split, subject: str) -> dict[str, Any]:
+    entry = {"part": split.assignments[subject], "stratum": split.strata[subject]}
+    return {**entry, "test_only": True} if subject in split.test_only else entry
+
+
 def _from_record(record: Mapping[str, Any]) -> Split:
     subjects = record["subjects"]
     if record["kind"] not in get_args(Kind):
@@ -210,6 +222,7 @@ def _from_record(record: Mapping[str, Any]) -> Split:
         record["shares"],
         {subject: entry["part"] for subject, entry in subjects.items()},
         {subject: entry["stratum"] for subject, entry in subjects.items()},
+        frozenset(subject for subject, entry in subjects.items() if entry.get("test_only")),
     )
 
 
@@ -238,13 +251,31 @@ def _refuse_other(existing: Split, kind: Kind, seed: int, shares: Mapping[str, f
         raise CohortError(msg)
 
 
+def _refuse_late(split: Split, test_only: frozenset[str]) -> None:
+    """Refuse to keep for the test whom the split lets train: a model may have seen them already."""
+    late = (test_only & split.assignments.keys()) - split.test_only - split.members("test")
+    if late:
+        msg = (
+            f"split.json: expected nobody for testing only among those who may train, got {_listed(sorted(late))}. "
+            "Run `neurolatent cohort split --replace` and train anew, or take the mark off them."
+        )
+        raise CohortError(msg)
+
+
 def _refuse_empty(split: Split) -> None:
+    """Refuse empty parts; a fold of test-only people counts as one, for it is to train and to be watched on too."""
     needed = [part for part in split.shares if part != "validation"]
-    empty = [part for part in needed if not split.members(part)]
+    idle = split.test_only if split.kind == "folds" else frozenset[str]()
+    empty = [part for part in needed if not split.members(part) - idle]
     if empty:
-        got = f"got {len(split.assignments)}: {empty} would be empty"
+        apart = f", {len(split.test_only)} for testing only" if split.test_only else ""
+        got = f"got {len(split.assignments)}{apart}: {empty} would be empty"
         msg = f"split: expected enough subjects for {needed}, {got}. Add subjects, or ask for fewer folds."
         raise CohortError(msg)
+
+
+def _listed(subjects: Sequence[str]) -> str:
+    return f"{len(subjects)}: " + ", ".join(subjects[:3]) + (" …" if len(subjects) > 3 else "")
 
 
 def _strata(visits: Iterable[Visit]) -> dict[str, str]:
@@ -263,6 +294,34 @@ def _stratum(visit: Visit) -> str:
 def _shuffled(subjects: Iterable[str], seed: int) -> list[str]:
     """Order subjects by chance, the same whatever order they came in and whoever else is there."""
     return sorted(subjects, key=lambda subject: hashlib.sha256(f"{seed} {subject}".encode()).digest())
+
+
+def _shares_of_groups(split: Split, everyone: int, kept: int) -> tuple[Mapping[str, float], Mapping[str, float]]:
+    """Return the shares by which people who may train are dealt, and those for the test-only.
+
+    In a holdout the test-only fill the test first; training and validation divide what it leaves in their proportion.
+    """
+    if split.kind == "folds" or not kept:
+        return split.shares, split.shares
+    had, others = split.shares["test"], everyone - kept
+    test = max(0.0, had * everyone - kept) / max(1, others)
+    rest = {part: share * (1 - test) / (1 - had) for part, share in split.shares.items()}
+    return {**rest, "test": test}, {"test": 1.0}
+
+
+def _deal_subjects(
+    new: Iterable[str], shares: Mapping[str, float], placed: Mapping[str, str], strata: Mapping[str, str], seed: int
+) -> dict[str, str]:
+    """Add new subjects to those `placed`, stratum by stratum, so that all together come near the shares."""
+    of_stratum: dict[str, list[str]] = defaultdict(list)
+    for subject in new:
+        of_stratum[strata[subject]].append(subject)
+    assignments, totals = dict(placed), Counter(placed.values())
+    for stratum in sorted(of_stratum):
+        counts = Counter(part for subject, part in placed.items() if strata[subject] == stratum)
+        subjects = _shuffled(of_stratum[stratum], seed)
+        assignments |= zip(subjects, _deal(len(subjects), shares, counts, totals), strict=True)
+    return assignments
 
 
 def _deal(new: int, shares: Mapping[str, float], counts: Counter[str], totals: Counter[str]) -> Sequence[str]:

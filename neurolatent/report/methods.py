@@ -84,12 +84,16 @@ def _participants(inputs: Inputs, words: MethodsWording) -> str:
 
 def _division(inputs: Inputs, words: MethodsWording) -> str:
     """Say how people were divided, as a sentence that follows another."""
-    if inputs.split is None:
+    split = inputs.split
+    if split is None:
         return ""
-    if inputs.split.kind == "folds":
-        return " " + words.folds.format(count=len(inputs.split.shares))
-    counts = [f"{len(inputs.split.members(part))} for {PART_WORDS.get(part, part)}" for part in inputs.split.shares]
-    return " " + words.holdout.format(counts=numbers.listing(counts))
+    if split.kind == "folds":
+        divided = words.folds.format(count=len(split.shares))
+    else:
+        counts = [f"{len(split.members(part))} for {PART_WORDS.get(part, part)}" for part in split.shares]
+        divided = words.holdout.format(counts=numbers.listing(counts))
+    apart = numbers.count(len(split.test_only), "person", "people") if split.test_only else ""
+    return f" {divided}" + (f" {words.test_only.format(count=apart)}" if apart else "")
 
 
 def _preprocessing(inputs: Inputs, words: MethodsWording) -> str:

@@ -1,9 +1,12 @@
 import json
+from pathlib import Path
 
 import pytest
 
+from neurolatent import steps
 from neurolatent.cohort.build import BuildResult, build_cohort
 from neurolatent.cohort.sidecar import read_sidecar
+from neurolatent.cohort.splits import read_split
 from neurolatent.cohort.visits import COLUMNS, read_visits
 from neurolatent.errors import ScanError, TableError
 from neurolatent.provenance import hash_file
@@ -152,6 +155,53 @@ def test_carried_columns_are_explained_too(tmp_path, workspace: Workspace, write
     write_image(tmp_path / "p/sub-1/ses-M00/anat/sub-1_ses-M00_T1w.nii.gz")
     build_cohort("phantom", tmp_path / "p", workspace)
     assert "group" in read_sidecar(workspace.visits_json).columns
+
+
+@pytest.fixture
+def kept_site(bids, tmp_path, write_tsv) -> tuple[str, Path]:
+    """Write a cohort of twelve people, two of whom the descriptor keeps for testing, and return its name and folder."""
+    from neurolatent.content import content_folder
+
+    text = (content_folder("cohorts") / "bids.toml").read_text(encoding="utf-8")
+    split = 'carry = ["Centre"]\n\n[split]\ntest_only = { column = "Centre", values = ["Oslo", "2"] }\n\n[images]'
+    text = text.replace('name = "bids"', 'name = "mine"').replace("[images]", split, 1)
+    (tmp_path / "mine.toml").write_text(text, encoding="utf-8")
+    root = bids({f"sub-{n:02}": ["ses-M00", "ses-M12"] for n in range(12)})
+    centres = ["Rome", "oslo", "2.0", *["n/a"] * 9]
+    rows = [(f"sub-{n:02}", centre) for n, centre in enumerate(centres)]
+    write_tsv(root / "participants.tsv", ("participant_id", "centre"), *rows)
+    return str(tmp_path / "mine.toml"), root
+
+
+def test_people_for_testing_only_are_told_and_written_down(kept_site, workspace: Workspace):
+    result = build_cohort(*kept_site, workspace)
+    assert result.test_only == {"sub-01", "sub-02"}
+    assert result.summary.endswith("of 12 participants, 2 of them for testing only")
+    assert read_sidecar(workspace.visits_json).test_only == ("sub-01", "sub-02")
+
+
+def test_one_marked_scan_keeps_a_person_for_testing(kept_site, workspace: Workspace, write_tsv):
+    name, root = kept_site
+    write_tsv(root / "sub-05/sub-05_sessions.tsv", ("session_id", "centre"), ("ses-M12", "Oslo"))
+    assert build_cohort(name, root, workspace).test_only == {"sub-01", "sub-02", "sub-05"}
+
+
+@pytest.mark.parametrize("folds", [None, 3])
+def test_both_commands_that_split_keep_people_for_testing(kept_site, workspace: Workspace, folds):
+    steps.build(*kept_site, out=workspace.root, folds=folds)
+    built = read_split(workspace.split_json)
+    assert built.test_only == {"sub-01", "sub-02"}
+    said = steps.split(workspace.root, folds=folds, fractions=steps.FRACTIONS, seed=2, replace=True)
+    assert "2 for testing only" in said
+    assert read_split(workspace.split_json).test_only == built.test_only
+
+
+def test_sidecar_from_before_people_were_kept_for_testing_still_opens(bids, workspace: Workspace):
+    build_cohort("bids", bids({"sub-01": [""]}), workspace)
+    record = json.loads(workspace.visits_json.read_text(encoding="utf-8"))
+    del record["test_only"]
+    workspace.visits_json.write_text(json.dumps(record), encoding="utf-8")
+    assert read_sidecar(workspace.visits_json).test_only == ()
 
 
 def test_moved_source_is_found_by_its_new_root_and_never_outside_it(bids, tmp_path, workspace: Workspace):

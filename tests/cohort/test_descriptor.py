@@ -75,6 +75,33 @@ def test_wrong_value_is_one_line_that_names_file_and_key(tmp_path: Path, old: st
     assert "\n" not in str(caught.value)
 
 
+def for_testing(column: str, values: str = '["yes"]') -> str:
+    return f"""carry = ["kept"]
+
+[split]
+test_only = {{ column = "{column}", values = {values} }}
+
+[images]"""
+
+
+@pytest.mark.parametrize(
+    ("new", "match"),
+    [
+        (for_testing("site"), r"bids.toml: split.test_only.column: expected one of .*\['kept'\], got 'site'\. Add"),
+        (for_testing("kept", "[]"), r"bids.toml: split.test_only.values: .*at least 1 item"),
+        (
+            for_testing("kept").replace("test_only", "tested"),
+            r"bids.toml: split.tested: expected one of \['test_only'\]",
+        ),
+        (for_testing("kept").replace("values", "value"), r"split.test_only.values: expected a value, got none"),
+    ],
+)
+def test_mark_of_people_for_testing_only_is_checked(tmp_path: Path, new: str, match: str):
+    with pytest.raises(CohortError, match=match) as caught:
+        read_descriptor(edited(tmp_path, "[images]", new))
+    assert "\n" not in str(caught.value)
+
+
 def test_broken_name_pattern_is_refused(tmp_path: Path):
     with pytest.raises(CohortError, match=r"images.name: should be a regular expression"):
         read_descriptor(edited(tmp_path, r"(?P<participant>\d{3})", r"(?P<participant>\d{3}", shipped="ixi"))

@@ -50,6 +50,15 @@ seeds = st.integers(0, 3)
 quick = settings(max_examples=60, deadline=None)
 
 
+@st.composite
+def partly_for_testing(draw) -> tuple[list[Visit], frozenset[str]]:
+    """Draw people of whom up to half are for testing only, whoever they are or all of one diagnosis first."""
+    visits = draw(people)
+    by_diagnosis = sorted(visits, key=lambda v: v.diagnosis or "")
+    ordered = draw(st.sampled_from([visits, by_diagnosis]))
+    return visits, frozenset(v.participant_id for v in ordered[: draw(st.integers(1, len(visits) // 2))])
+
+
 def share_errors(split: Split) -> list[float]:
     """By stratum and part: how far the count is from its share."""
     sizes = Counter(split.strata.values())
@@ -262,6 +271,124 @@ def test_edited_split_is_refused(tmp_path: Path, change, match):
     path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | change), encoding="utf-8")
     with pytest.raises(CohortError, match=match):
         read_split(path)
+
+
+@quick
+@given(partly_for_testing(), kinds, seeds)
+def test_people_for_testing_only_are_tested_once_and_join_no_fit(cohort, folds, seed):
+    visits, apart = cohort
+    split = make_split(visits, seed=seed, folds=folds, test_only=apart)
+    assert split.test_only == apart
+    assert Counter(subject for one in split.rounds() for subject in one.test if subject in apart) == Counter(apart)
+    fitted = [one.train for one in split.rounds()]
+    for fold in [None] if folds is None else [None, *range(1, folds + 1)]:
+        fitted += [split.training_subjects(fold=fold), split.validation_subjects(fold=fold)]
+    assert not apart & frozenset.union(*fitted)
+
+
+@quick
+@given(partly_for_testing(), st.sampled_from([3, 5]), seeds)
+def test_in_folds_the_others_are_where_they_would_be_without_people_for_testing_only(cohort, folds, seed):
+    visits, apart = cohort
+    split = make_split(visits, seed=seed, folds=folds, test_only=apart)
+    others = {v.participant_id for v in visits} - apart
+    assert all(one.train | one.test >= others for one in split.rounds())
+    assert split.training_subjects() == others
+    assert split.test_subjects() == apart
+    alone = make_split([v for v in visits if v.participant_id in others], seed=seed, folds=folds)
+    assert split.assignments.items() >= alone.assignments.items()
+
+
+@quick
+@given(partly_for_testing(), st.sampled_from([3, 5]), seeds)
+def test_folds_are_of_one_size_with_people_for_testing_only(cohort, folds, seed):
+    visits, apart = cohort
+    counts = Counter(make_split(visits, seed=seed, folds=folds, test_only=apart).assignments.values())
+    assert max(abs(count - len(visits) / folds) for count in counts.values()) <= 2
+
+
+@quick
+@given(partly_for_testing(), seeds)
+def test_shares_of_a_holdout_are_of_everyone_as_near_as_people_for_testing_only_let_them(cohort, seed):
+    visits, apart = cohort
+    split = make_split(visits, seed=seed, test_only=apart)
+    counts = Counter(split.assignments.values())
+    test = max(0.2 * len(visits), len(apart))
+    rest = len(visits) - test
+    wanted = {"train": rest * 7 / 8, "validation": rest / 8, "test": test}
+    assert max(abs(counts[part] - count) for part, count in wanted.items()) <= 2
+    if len(apart) >= 0.2 * len(visits):
+        assert split.members("test") == apart
+
+
+@pytest.mark.parametrize(
+    ("apart", "counts"), [(0, (70, 10, 20)), (5, (70, 10, 20)), (20, (70, 10, 20)), (44, (49, 7, 44))]
+)
+def test_people_for_testing_only_take_the_place_of_others_in_the_test(apart, counts):
+    visits = [visit(f"sub-{n}") for n in range(100)]
+    split = make_split(visits, seed=0, test_only=[f"sub-{n}" for n in range(apart)])
+    assert tuple(len(split.members(part)) for part in ("train", "validation", "test")) == counts
+
+
+@quick
+@given(partly_for_testing(), kinds, seeds)
+def test_newcomers_for_testing_only_move_nobody(cohort, folds, seed):
+    visits, apart = cohort
+    late = {f"new-{v.participant_id}": v for v in visits[::2]}
+    everyone = [*visits, *(replace(v, participant_id=name) for name, v in late.items())]
+    first = make_split(visits, seed=seed, folds=folds, test_only=apart)
+    second = make_split(everyone, seed=seed, folds=folds, existing=first, test_only=late.keys())
+    assert second.assignments.items() >= first.assignments.items()
+    assert second.test_only == apart | late.keys()
+    assert not second.test_only & frozenset.union(*(one.train for one in second.rounds()))
+
+
+@pytest.mark.parametrize("folds", [None, 4])
+def test_whoever_may_have_trained_is_not_kept_for_testing_afterwards(folds):
+    visits = [visit(f"sub-{n}") for n in range(20)]
+    split = make_split(visits, seed=0, folds=folds)
+    late = sorted(split.training_subjects())[:2]
+    match = rf"nobody for testing only among those who may train, got 2: {late[0]}, {late[1]}. Run .* --replace"
+    with pytest.raises(CohortError, match=match):
+        extend_split(split, visits, test_only=late)
+
+
+def test_whoever_a_holdout_tests_anyway_may_be_kept_for_testing_and_changes_nothing():
+    visits = [visit(f"sub-{n}") for n in range(20)]
+    split = make_split(visits, seed=0)
+    assert extend_split(split, visits, test_only=split.members("test")) == split
+
+
+@pytest.mark.parametrize(
+    ("folds", "apart", "match"),
+    [
+        (None, 12, r"got 12, 12 for testing only: \['train'\] would be empty"),
+        (3, 10, r"got 12, 10 for testing only: \['fold-3'\] would be empty"),
+    ],
+)
+def test_too_few_people_to_train_on_are_refused(folds, apart, match):
+    visits = [visit(f"sub-{n}") for n in range(12)]
+    with pytest.raises(CohortError, match=match):
+        make_split(visits, seed=0, folds=folds, test_only=[f"sub-{n}" for n in range(apart)])
+
+
+@pytest.mark.parametrize("folds", [None, 5])
+def test_split_file_says_who_is_for_testing_only_and_notices_when_that_is_edited(tmp_path: Path, folds):
+    visits, path = [visit(f"sub-{n}") for n in range(30)], tmp_path / "split.json"
+    split = make_split(visits, seed=7, folds=folds, test_only=["sub-3"])
+    write_split(path, split)
+    subjects = json.loads(path.read_text(encoding="utf-8"))["subjects"]
+    assert [subject for subject, entry in subjects.items() if "test_only" in entry] == ["sub-3"]
+    assert read_split(path, visits=visits) == split
+    path.write_text(path.read_text(encoding="utf-8").replace('"test_only": true', '"test_only": false'))
+    with pytest.raises(CohortError, match="it was edited"):
+        read_split(path)
+
+
+def test_hash_knows_people_for_testing_only_and_is_unmoved_without_any():
+    split = make_split([visit(f"sub-{n}") for n in range(20)], seed=0, folds=4)
+    assert split.hash == "4a3b40eba85fc5f46edadf797b4dc01af9649d980ecf5de79d4a13a5e4e804c0"
+    assert replace(split, test_only=frozenset({"sub-3"})).hash != split.hash
 
 
 def test_splits_and_visits_need_no_heavy_library():
