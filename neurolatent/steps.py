@@ -51,6 +51,14 @@ class PhantomSettings:
     """Of the standard-space grid."""
     people: tuple[int, ...] | None = None
     """Write only these numbers of the cohort."""
+    voxel_mm: tuple[float, float, float] | None = None
+    """Of raw scans, 0.8 to 3 mm along x, y and z; each scanner's own where not given."""
+    orientation: str | None = None
+    """Of raw scans: one of the 48, or `any` to draw one for each; each scanner's own where not given."""
+    write: tuple[Literal["tissues", "deformations"], ...] = ()
+    """True images to write too, as NIfTI on the standard-space grid."""
+    device: DeviceName = "cpu"
+    """Where images are computed."""
 
 
 @dataclass(frozen=True)
@@ -295,10 +303,11 @@ def _make_phantom(
 ) -> Path:
     """Write the phantom's source folder once; other settings in the same place are refused."""
     from neurolatent.phantom.cohort import write_phantom
+    from neurolatent.phantom.scanner import RawProtocol
 
     source = workspace.root / "source"
     record = source / "settings.json"
-    wanted = json.loads(json.dumps({**asdict(settings), "seed": seed}))
+    wanted = json.loads(json.dumps({**asdict(settings), "seed": seed, "device": None}))
     if record.is_file():
         if read_json(record) != wanted:
             msg = f"{record}: expected the phantom {wanted}, got {read_json(record)}. Choose another --out."
@@ -309,7 +318,21 @@ def _make_phantom(
         if progress:
             progress("phantom", done, total)
 
-    write_phantom(source, **asdict(settings), seed=seed, jobs=jobs or usable_cores(), progress=tell)
+    write_phantom(
+        source,
+        subjects=settings.subjects,
+        seed=seed,
+        visits=settings.visits,
+        arm=settings.arm,
+        space=settings.space,
+        spacing_mm=settings.spacing_mm,
+        people=settings.people,
+        raw=RawProtocol(settings.voxel_mm, settings.orientation),
+        extras=settings.write,
+        jobs=jobs or usable_cores(),
+        device=str(pick_device(settings.device)),
+        progress=tell,
+    )
     write_json(record, wanted)
     return source
 

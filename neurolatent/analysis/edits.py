@@ -132,5 +132,5 @@ def _true_change(study: Study, scans: Sequence[Visit]) -> VolumeArray | None:
         return None
     decade = YEARS_PER_DECADE * MONTHS_PER_YEAR
     moments = [(scan.participant_id, scan.months + months) for months in (0.0, decade) for scan in scans]
-    now, later = np.split(study.truth.noise_free_volumes(moments, study.cache.grid), 2)
+    now, later = np.split(study.truth.noise_free_volumes(moments, study.cache.grid, scanner_months=0.0), 2)
     return later - now

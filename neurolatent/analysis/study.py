@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -32,12 +32,14 @@ MaskArrays = Bool[ndarray, "scan i j k"]
 class Truth(Protocol):
     """What a simulated cohort knows about its people, and a real one never does."""
 
-    def oracle(self) -> dict[tuple[str, str], float]:
-        """Probability of AD given all true volumes, by participant and session."""
+    def oracle(self, question: Literal["p_ad", "p_conversion", "age_years"] = "p_ad") -> dict[tuple[str, str], float]:
+        """Probability of AD, or of conversion, or age, given all true volumes, by participant and session."""
         ...
 
-    def noise_free_volumes(self, moments: Sequence[tuple[str, float]], grid: Grid) -> VolumeArray:
-        """Images of (participant, months), at any time, without a scanner."""
+    def noise_free_volumes(
+        self, moments: Sequence[tuple[str, float]], grid: Grid, *, scanner_months: float | None = None
+    ) -> VolumeArray:
+        """Images of (participant, months), at any time, without noise; in the contrast of then, or of a stated time."""
         ...
 
 

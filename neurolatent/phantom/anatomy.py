@@ -1,11 +1,14 @@
 """Anatomies with gyral patterns of their own, made from the template by large warps and perturbed tissue maps."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from neurolatent.phantom.growth import coarsen, skull_window, ventricle_velocity
+from neurolatent.phantom.growth import VENTRICLE_WIDTHS_MM, coarsen, skull_window, ventricle_velocity
 from neurolatent.phantom.lattice import (
     COARSE,
     FINE,
@@ -15,56 +18,102 @@ from neurolatent.phantom.lattice import (
     ScalarField,
     VectorField,
     blur,
+    blur_mm,
     flow_on_lattice,
     smooth_noise,
 )
-from neurolatent.phantom.regions import region_priors
+from neurolatent.phantom.regions import PRIORS, region_priors
 from neurolatent.volume.template import TemplateMaps
 
-REGIONS = ("ventricle", "hippocampus", "entorhinal", "temporal", "grey", "brain")
-"""Regions whose volumes are drawn; `grey` is the cortex, `brain` is all grey and white matter."""
 MAPS = ("grey", "white", "intracranial", "detail")
+TISSUES = (
+    "lateral_ventricle",
+    "third_ventricle",
+    "inferior_horn",
+    "hippocampus",
+    "entorhinal",
+    "cortex",
+    "brain",
+    "intracranial",
+)
+"""What has edges as sharp as tissue; `cortex` is all but hippocampus and entorhinal cortex."""
+MASKS = ("left", "temporal", "frontal", "parietal", "hindbrain")
+"""What divides tissues, with soft edges."""
 
 WARP_SCALES_MM, WARP_SIZES_MM = (28.0, 14.0, 8.0), (4.0, 3.2, 1.5)
 TISSUE_SCALES_MM, TISSUE_SIZES = (12.0, 5.0), (0.35, 0.35)
 PRIOR = Lattice(spacing_mm=2.5, shape=(66, 82, 74), centre_mm=(0.0, -17.0, 3.0))
 """Of the region priors, whose edges are soft."""
-OPENING = 1.3
-"""Amplitude of the ventricles' field that brings the template's to those of about 75 years."""
+OPENINGS = {"lateral_ventricle": 1.2, "third_ventricle": 1.2, "inferior_horn": 0.7}
+"""Amplitudes of the ventricles' fields that bring the template's to those of about 75 years."""
 SHARPNESS = 2.2
 FLUID_BIAS = 1.0
 """Opens the sulci that averaging many brains closed."""
 TEMPLATE_INTENSITIES = (0.65, 0.87, 0.27)
 """Template T1 of pure grey matter, white matter and fluid."""
+PERIVENTRICULAR_MM = 7.0
+MEDIAL = ("lateral_ventricle", "third_ventricle", "inferior_horn", "hippocampus", "entorhinal")
+MEDIAL_REACH_MM, MEDIAL_HOLD = 6.0, 0.75
+"""People differ in gyri more than in what lies deep."""
 _ANATOMY_STREAM = 0xA7A7
+DRAWS = (4, 9, 10, 13, 14, 0)
+"""Of sixteen draws, those whose regions are nearest to people's in size and in symmetry."""
 
 
 @dataclass(frozen=True, eq=False)
 class Anatomy:
-    """One gyral pattern on the FINE lattice: what an image shows, and what the regions hold."""
+    """One gyral pattern: what an image shows, and what the regions hold."""
 
     index: int
+    gyral_velocity: VectorField
+    """On COARSE; its flow leads from a place in the anatomy to that in the template."""
     maps: Field
-    """Channels as in MAPS: shares of grey, of white and of the inside of the skull; intensity beyond pure tissue's."""
-    measured: Field
-    """Channels as in REGIONS, the share of each node that belongs to the region; then the inside of the skull."""
-    hindbrain: ScalarField
-    temporal_lobe: ScalarField
+    """On FINE, channels as in MAPS: shares of grey, of white and of the inside of the skull; intensity beyond these."""
+    tissues: Field
+    """On FINE, channels as in TISSUES: the share of each node that belongs to each."""
+    masks: Field
+    """On COARSE, channels as in MASKS."""
+    periventricular: ScalarField
+    """On COARSE: 1 at the lateral ventricles, falling to 0 over about 15 mm."""
 
-    @property
-    def labels(self) -> Field:
-        """The channels of REGIONS alone."""
-        return self.measured[: len(REGIONS)]
+    def region_shares(self, places: Points) -> Float[Tensor, "_ n"]:
+        """Return how much of each place belongs to each of REGIONS, then to the inside of the skull."""
+        tissues = dict(zip(TISSUES, FINE.sample(self.tissues, places), strict=True))
+        left, temporal, frontal, parietal, _ = COARSE.sample(self.masks, places)
+        cortex, beside = tissues["cortex"], (left, 1 - left)
+        other = cortex * (1 - temporal)
+        return torch.stack(
+            [
+                *(tissues["lateral_ventricle"] * side for side in beside),
+                tissues["third_ventricle"],
+                *(tissues["inferior_horn"] * side for side in beside),
+                *(tissues["hippocampus"] * side for side in beside),
+                *(tissues["entorhinal"] * side for side in beside),
+                *(cortex * temporal * side for side in beside),
+                other * frontal,
+                other * parietal,
+                other * (1 - frontal - parietal),
+                tissues["brain"],
+                tissues["intracranial"],
+            ]
+        )
 
 
 def build_anatomy(source: Field, index: int) -> Anatomy:
     """Make the anatomy of that number from the prepared template; the same for every cohort."""
-    rng = np.random.default_rng(np.random.SeedSequence(_ANATOMY_STREAM, spawn_key=(index,)))
+    rng = np.random.default_rng(np.random.SeedSequence(_ANATOMY_STREAM, spawn_key=(DRAWS[index],)))
     nodes = FINE.points()
-    places = nodes + COARSE.sample(_gyral_warp(rng, coarsen(source[2:3], FINE, COARSE)[0]), nodes)
+    medial = source[[4 + PRIORS.index(name) for name in MEDIAL]].amax(dim=0)
+    velocity = _gyral_velocity(rng, *coarsen(torch.stack([source[2], medial]), FINE, COARSE))
+    places = nodes + COARSE.sample(flow_on_lattice(velocity, COARSE), nodes)
     sampled = FINE.sample(source, places).reshape(-1, *FINE.shape)
     maps = _tissue_maps(sampled[:4], draw_noise(rng, FINE, TISSUE_SCALES_MM, TISSUE_SIZES))
-    return _with_labels(index, maps, sampled[4:])
+    priors: dict[str, ScalarField] = dict(zip(PRIORS, sampled[4:], strict=True))
+    tissues = _tissues(maps, priors)
+    masks = coarsen(torch.stack([_mask(priors, name) for name in MASKS]), FINE, COARSE)
+    lateral = coarsen(tissues[:1], FINE, COARSE)
+    nearby = blur_mm(lateral, COARSE, PERIVENTRICULAR_MM)[0].clamp_min(0.0)
+    return Anatomy(index, velocity, maps, tissues, masks, (nearby / nearby.max()).sqrt())
 
 
 def draw_noise(
@@ -75,14 +124,15 @@ def draw_noise(
     return smooth_noise(white, lattice, scales, sizes)
 
 
-def _gyral_warp(rng: np.random.Generator, support: ScalarField) -> VectorField:
-    """Draw a large warp that moves gyri and leaves the skull mostly where it is."""
-    hold = 0.25 + 0.75 * skull_window(support, COARSE, rim_mm=5.0)
-    return flow_on_lattice(draw_noise(rng, COARSE, WARP_SCALES_MM, WARP_SIZES_MM) * hold, COARSE)
+def _gyral_velocity(rng: np.random.Generator, support: ScalarField, medial: ScalarField) -> VectorField:
+    """Draw the velocity of a large warp that moves gyri, and leaves the skull and what is deep mostly as they are."""
+    nearby = blur_mm(medial[None], COARSE, MEDIAL_REACH_MM)[0]
+    hold = (0.25 + 0.75 * skull_window(support, COARSE, rim_mm=5.0)) * (1 - MEDIAL_HOLD * (3 * nearby).clamp(0.0, 1.0))
+    return draw_noise(rng, COARSE, WARP_SCALES_MM, WARP_SIZES_MM) * hold
 
 
 def prepare_template(template: TemplateMaps) -> Field:
-    """Return the template on FINE: grey, white, support, detail and region priors, its ventricles at `OPENING`.
+    """Return the template on FINE: grey, white, support, detail and region priors, its ventricles opened by OPENINGS.
 
     The template averages young adults; the phantom's people are 55 to 90 years old.
     """
@@ -91,11 +141,16 @@ def prepare_template(template: TemplateMaps) -> Field:
     priors = PRIOR.sample(region_priors(PRIOR.points()).reshape(-1, *PRIOR.shape), nodes).reshape(-1, *FINE.shape)
     grey, white, support, _ = raw
     fluid = (support - grey - white).clamp_min(0.0)
-    ventricle, white, support = coarsen(
-        torch.stack([fluid * priors[0], white * (1 - priors[5]), support]), FINE, COARSE
+    hindbrain = priors[PRIORS.index("hindbrain")]
+    sources = torch.stack(
+        [*(fluid * priors[PRIORS.index(part)] for part in OPENINGS), white * (1 - hindbrain), support]
     )
-    velocity = ventricle_velocity(ventricle, white, skull_window(support, COARSE, rim_mm=3.0))
-    places = nodes + COARSE.sample(flow_on_lattice(-OPENING * velocity, COARSE), nodes)
+    *ventricles, white, support = coarsen(sources, FINE, COARSE)
+    window = skull_window(support, COARSE, rim_mm=3.0)
+    velocity = torch.zeros(3, *COARSE.shape)
+    for (part, amplitude), ventricle in zip(OPENINGS.items(), ventricles, strict=True):
+        velocity += amplitude * ventricle_velocity(ventricle, white, window, width_mm=VENTRICLE_WIDTHS_MM[part])
+    places = nodes + COARSE.sample(flow_on_lattice(-velocity, COARSE), nodes)
     return FINE.sample(torch.cat([raw, priors]), places).reshape(-1, *FINE.shape)
 
 
@@ -130,14 +185,17 @@ def _tissue_maps(raw: Field, perturbation: VectorField) -> Field:
     )
 
 
-def _with_labels(index: int, maps: Field, priors: Field) -> Anatomy:
-    """Say what belongs to each region: the prior that came along from the template, times the tissue."""
+def _tissues(maps: Field, priors: Mapping[str, ScalarField]) -> Field:
+    """Say what belongs to each of TISSUES: the prior that came along from the template, times the tissue."""
     grey, white, intracranial, _ = maps
-    in_ventricle, in_hippocampus, in_entorhinal, in_temporal, in_deep, hindbrain = priors
-    ventricle = in_ventricle * (intracranial - grey - white).clamp_min(0.0)
-    hippocampus = in_hippocampus * (grey + white) * (1 - hindbrain)
-    entorhinal = in_entorhinal * grey * (1 - in_hippocampus)
-    cortex = (grey * (1 - in_deep) * (1 - in_hippocampus) * (1 - hindbrain) - entorhinal).clamp_min(0.0)
-    lobe = in_temporal * (1 - hindbrain)
-    measured = torch.stack([ventricle, hippocampus, entorhinal, cortex * lobe, cortex, grey + white, intracranial])
-    return Anatomy(index, maps, measured, hindbrain, lobe)
+    fluid = (intracranial - grey - white).clamp_min(0.0)
+    above = 1 - priors["hindbrain"]
+    hippocampus = priors["hippocampus"] * (grey + white) * above
+    entorhinal = priors["entorhinal"] * grey * (1 - priors["hippocampus"])
+    cortex = (grey * (1 - priors["deep"]) * (1 - priors["hippocampus"]) * above - entorhinal).clamp_min(0.0)
+    ventricles = (priors[part] * fluid for part in TISSUES[:3])
+    return torch.stack([*ventricles, hippocampus, entorhinal, cortex, grey + white, intracranial])
+
+
+def _mask(priors: Mapping[str, ScalarField], name: str) -> ScalarField:
+    return priors[name] * (1 - priors["hindbrain"]) if name == "temporal" else priors[name]

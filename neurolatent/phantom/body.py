@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from neurolatent.phantom.anatomy import Anatomy, draw_noise
+from neurolatent.phantom.anatomy import MAPS, MASKS, TISSUES, Anatomy, draw_noise
 from neurolatent.phantom.change import Amplitudes, ChangeFields
 from neurolatent.phantom.lattice import (
     COARSE,
@@ -25,8 +25,15 @@ from neurolatent.phantom.lattice import (
 from neurolatent.phantom.parameters import PhantomParameters
 from neurolatent.volume.space import CENTRE_MM, Grid
 
-REACH_MM, REACH_SHARE = 6.0, 0.05
-"""Points are kept where the template's brain, blurred by so much, exceeds this share: within 10 mm of it."""
+PERIVENTRICULAR_WEIGHT = 3.0
+LESION_SCALES_MM, LESION_SIZES = (5.0, 12.0), (0.8, 0.6)
+LESION_EDGE = 0.15
+"""Of scores: how softly a hypointensity begins."""
+NEVER = 10.0
+PRESENT = 0.002
+BISECTIONS, MOST_CORRECTIONS = 24, 30
+REACH_MM, REACH_SHARE = 6.0, 0.02
+"""Points are kept where the template's brain, blurred by so much, exceeds this share: within 12 mm of it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +60,8 @@ class Body:
     fields: ChangeFields
     shape_velocity: VectorField
     """On COARSE; its flow carries the anatomy to the person."""
+    lesion_noise: ScalarField
+    """On COARSE, in the anatomy's space: where this person's white matter is weak."""
 
     @cached_property
     def shape(self) -> VectorField:
@@ -64,23 +73,81 @@ class Body:
         """Displacement from the person to the anatomy."""
         return flow_on_lattice(-self.shape_velocity, COARSE)
 
+    @cached_property
+    def presence(self) -> ScalarField:
+        """On COARSE: above 0 wherever this person may have anything inside the skull, which change does not move."""
+        inside = self.anatomy.tissues[TISSUES.index("intracranial")][None]
+        reached = FINE.sample(inside, self.to_shape(COARSE.points())) > PRESENT
+        return reached.to(inside.dtype).reshape(COARSE.shape)
+
+    def near(self, points: BrainPoints) -> BrainPoints:
+        """Return those of the points at which this person may have anything inside the skull."""
+        if points.lattice not in self._near:
+            chosen = COARSE.sample(self.presence[None], points.points)[0] > 0
+            self._near[points.lattice] = BrainPoints(
+                points.points[:, chosen].contiguous(), points.places[chosen], points.lattice
+            )
+        return self._near[points.lattice]
+
+    @cached_property
+    def _near(self) -> dict[Lattice, BrainPoints]:
+        return {}
+
+    @cached_property
+    def lesion_scores(self) -> ScalarField:
+        """On COARSE: white matter above a threshold of it is hypointense; around the ventricles comes first."""
+        hindbrain = self.anatomy.masks[MASKS.index("hindbrain")]
+        return PERIVENTRICULAR_WEIGHT * self.anatomy.periventricular + self.lesion_noise - NEVER * hindbrain
+
     def to_anatomy(self, amplitudes: Amplitudes, points: Points) -> Points:
         """Carry points of the person, changed by that much, to the anatomy."""
-        return self.fields.undo(amplitudes, points + COARSE.sample(self.shape_inverse, points))
+        return self.fields.undo(amplitudes, self.to_shape(points))
+
+    def to_shape(self, points: Points) -> Points:
+        """Carry points of the person to those of the anatomy, changed as the person is."""
+        return points + COARSE.sample(self.shape_inverse, points)
 
     def from_anatomy(self, amplitudes: Amplitudes, points: Points) -> Points:
         """Carry points of the anatomy to the person, changed by that much: the inverse of `to_anatomy`."""
         changed = self.fields.apply(amplitudes, points)
         return changed + COARSE.sample(self.shape, changed)
 
-    def volumes_ml(self, amplitudes: Amplitudes, points: BrainPoints) -> tuple[Tensor, float]:
-        """Return the volumes of REGIONS in standard space, and that of the inside of the skull.
+    def exactly_to_anatomy(self, amplitudes: Amplitudes, points: Points, *, within_mm: float = 0.02) -> Points:
+        """Return the places that `from_anatomy` carries to these points, as near as stated.
 
-        The points are all the brain points of one grid.
+        `to_anatomy` is nearly its inverse: aiming beside each point by what was missed, again and again, is exact.
         """
-        shares = FINE.sample(self.anatomy.measured, self.to_anatomy(amplitudes, points.points))
-        sums = shares.sum(dim=1) * points.lattice.spacing_mm**3 / 1000
-        return sums[:-1], float(sums[-1])
+        aims = points
+        for _ in range(MOST_CORRECTIONS):
+            places = self.to_anatomy(amplitudes, aims)
+            missed = points - self.from_anatomy(amplitudes, places)
+            if float(missed.norm(dim=0).max()) < within_mm:
+                break
+            aims = aims + missed
+        return self.to_anatomy(amplitudes, aims)
+
+    def hypointense(self, places: Points, threshold: float) -> Float[Tensor, " n"]:
+        """Return how much of the white matter at places of the anatomy is hypointense."""
+        scores = COARSE.sample(self.lesion_scores[None], places)[0]
+        return torch.sigmoid((scores - threshold) / LESION_EDGE)
+
+    def lesion_threshold(self, amplitudes: Amplitudes, points: BrainPoints, volume_ml: float) -> float:
+        """Return the threshold at which that much white matter is hypointense, by bisection."""
+        places = self.to_anatomy(amplitudes, points.points)
+        white = FINE.sample(self.anatomy.maps[MAPS.index("white")][None], places)[0]
+        scores = COARSE.sample(self.lesion_scores[None], places)[0]
+        wanted = volume_ml * 1000 / points.lattice.spacing_mm**3
+        low, high = float(scores.min()), float(scores.max()) + NEVER
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            too_much = float((white * torch.sigmoid((scores - middle) / LESION_EDGE)).sum()) > wanted
+            low, high = (middle, high) if too_much else (low, middle)
+        return (low + high) / 2
+
+
+def draw_lesion_noise(rng: np.random.Generator) -> ScalarField:
+    """Draw where a person's white matter is weak: smooth noise of unit size."""
+    return draw_noise(rng, COARSE, LESION_SCALES_MM, LESION_SIZES)[0]
 
 
 def draw_shape(rng: np.random.Generator, parameters: PhantomParameters, support: ScalarField) -> VectorField:

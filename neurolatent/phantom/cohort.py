@@ -1,20 +1,22 @@
 """Write a phantom cohort: BIDS, raw or in standard space, with all that is true kept beside it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import as_completed
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from neurolatent.errors import CohortError, SettingsError
-from neurolatent.phantom.anatomy import REGIONS
 from neurolatent.phantom.parameters import Arm, load_parameters
 from neurolatent.phantom.people import draw_people
-from neurolatent.phantom.records import Record, response_record
-from neurolatent.phantom.response import Response
+from neurolatent.phantom.records import Record
+from neurolatent.phantom.scanner import RawProtocol
+from neurolatent.phantom.structures import REGIONS
 from neurolatent.phantom.tables import PEOPLE_FILE, TRUTH_FOLDER, write_tables
-from neurolatent.phantom.truth import TRUTH_FORMAT
+from neurolatent.phantom.truth import TRUTH_FORMAT, PhantomTruth
+from neurolatent.phantom.truth_images import Extra, write_extras
 from neurolatent.phantom.visits import draw_sessions
 from neurolatent.phantom.workers import single_threads
 from neurolatent.phantom.writer import Job
@@ -41,6 +43,8 @@ def write_phantom(  # noqa: PLR0913 - one option for each way in which a cohort 
     spacing_mm: float = 4.0,
     repeats: float = DEFAULT_REPEATS,
     people: Sequence[int] | None = None,
+    raw: RawProtocol | None = None,
+    extras: Collection[Extra] = (),
     jobs: int = 1,
     device: str = "cpu",
     template: TemplateMaps | None = None,
@@ -57,6 +61,9 @@ def write_phantom(  # noqa: PLR0913 - one option for each way in which a cohort 
         space: `standard` writes brain-only volumes and masks on the grid, `raw` heads in the scanner's own voxels.
         spacing_mm: Of the standard-space grid.
         repeats: Share of people with a second scan on one of their days.
+        raw: Voxel size and orientation of raw scans, where they are not to be their scanners' own.
+        extras: Images to write beside the tables of truth: `tissues` of every visit, `deformations` between a
+            person's first visit and every other, there and back.
         people: Numbers below `subjects` of the only people to write; all of them by default.
         jobs: People imaged at a time, one thread each.
         device: Torch's device of the computation.
@@ -68,6 +75,8 @@ def write_phantom(  # noqa: PLR0913 - one option for each way in which a cohort 
         msg = f"Expected at least one job, got {jobs}."
         raise SettingsError(msg)
     parameters = load_parameters()
+    protocol = raw or RawProtocol()
+    protocol.check()
     settings = {
         "seed": seed,
         "visits": visits,
@@ -75,14 +84,25 @@ def write_phantom(  # noqa: PLR0913 - one option for each way in which a cohort 
         "space": space,
         "spacing_mm": spacing_mm,
         "repeats": repeats,
+        **({"raw": asdict(protocol)} if space == "raw" else {}),
     }
     drawn = draw_people(parameters, seed=seed, index=chosen, arm=arm)
     rows = range(len(chosen))
     sessions = tuple(draw_sessions(parameters, drawn, row, visits=visits, repeats=repeats) for row in rows)
     _claim(folder, {**settings, "people": chosen.tolist(), "parameters": parameters.fingerprint}, space)
     maps = template if template is not None else template_maps()
-    job = Job(folder, parameters, drawn, sessions, arm, space == "raw", Grid(spacing_mm), maps, device)
-    records, responses = _image(job, jobs, progress)
+    job = Job(
+        folder,
+        parameters,
+        drawn,
+        sessions,
+        arm,
+        protocol if space == "raw" else None,
+        Grid(spacing_mm),
+        maps,
+        device,
+    )
+    records = _image(job, jobs, progress)
     write_tables(job)
     document = {
         "format_version": TRUTH_FORMAT,
@@ -90,10 +110,11 @@ def write_phantom(  # noqa: PLR0913 - one option for each way in which a cohort 
         **settings,
         "regions": REGIONS,
         "parameters": parameters.table,
-        "responses": {str(anatomy): response_record(response) for anatomy, response in responses.items()},
         "people": records,
     }
     write_json(folder / TRUTH_FOLDER / PEOPLE_FILE, document)
+    if extras:
+        write_extras(PhantomTruth.open(folder, template=maps, device=device), Grid(spacing_mm), extras, jobs=jobs)
 
 
 def _chosen(subjects: int, people: Sequence[int] | None) -> np.ndarray:
@@ -128,23 +149,20 @@ def _claim(folder: Path, settings: dict[str, Any], space: Space) -> None:
     write_json(path, description)
 
 
-def _image(job: Job, jobs: int, progress: Progress | None) -> tuple[list[Record], dict[int, Response]]:
-    """Write everyone's scans; return the records by row and the responses by anatomy."""
+def _image(job: Job, jobs: int, progress: Progress | None) -> list[Record]:
+    """Write everyone's scans; return the records by row."""
     anatomies = sorted({int(anatomy) for anatomy in job.people.anatomy})
     total = sum(session.runs for sessions in job.sessions for session in sessions)
     records: dict[int, Record] = {}
     written = 0
     job.prepare()
     with single_threads(jobs) as pool:
-        responses = dict(zip(anatomies, pool.map(job.measure, anatomies), strict=True))
-        tasks = {
-            pool.submit(job.write_person, row, responses[int(anatomy)]): row
-            for row, anatomy in enumerate(job.people.anatomy)
-        }
+        list(pool.map(job.prepare_anatomy, anatomies))
+        tasks = {pool.submit(job.write_person, row): row for row in range(len(job.people.index))}
         for task in as_completed(tasks):
             record = task.result()
             records[tasks[task]] = record
             written += len(record["scans"])
             if progress is not None:
                 progress(written, total)
-    return [records[row] for row in sorted(records)], responses
+    return [records[row] for row in sorted(records)]

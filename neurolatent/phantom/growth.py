@@ -15,6 +15,10 @@ from neurolatent.phantom.lattice import (
 )
 
 TINY = 1e-4
+VENTRICLE_WIDTHS_MM = {"lateral_ventricle": 5.0, "third_ventricle": 3.5, "inferior_horn": 3.5}
+"""Of the sources that open each part of the ventricles."""
+REACH_WIDTHS = 2.8
+"""How far white matter makes room, over the width of the source."""
 
 
 def exchange(giver: ScalarField, receiver: ScalarField, lattice: Lattice, *, reach_mm: float) -> ScalarField:
@@ -46,10 +50,12 @@ def coarsen(field: Field, fine: Lattice, coarse: Lattice) -> Float[Tensor, "_ _ 
     return fine.sample(smoothed, coarse.points()).reshape(field.shape[0], *coarse.shape)
 
 
-def ventricle_velocity(ventricle: ScalarField, white: ScalarField, window: ScalarField) -> VectorField:
-    """Return the flow that opens the ventricles at the expense of the white matter around them, on COARSE."""
+def ventricle_velocity(
+    ventricle: ScalarField, white: ScalarField, window: ScalarField, *, width_mm: float
+) -> VectorField:
+    """Return the flow that opens a ventricle at the expense of the white matter around it, on COARSE."""
     # The source is wider than the ventricle, so that what has opened goes on opening; deep grey matter moves with it.
-    source = blur_mm(ventricle[None], COARSE, 5.0)[0].clamp_min(0.0)
+    source = blur_mm(ventricle[None], COARSE, width_mm)[0].clamp_min(0.0)
     receiver = white / (1 + 8 * source / source.max())
-    growth = -exchange(source, receiver, COARSE, reach_mm=14.0)
+    growth = -exchange(source, receiver, COARSE, reach_mm=REACH_WIDTHS * width_mm)
     return per_log_volume(confined_velocity(growth, window, COARSE), ventricle, COARSE)

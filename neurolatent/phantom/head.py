@@ -6,7 +6,7 @@ from torch import Tensor
 
 from neurolatent.phantom.anatomy import Anatomy
 from neurolatent.phantom.lattice import FINE, Lattice, Points, ScalarField, blur
-from neurolatent.phantom.parameters import Site
+from neurolatent.phantom.parameters import Scanner
 
 HEAD = Lattice(spacing_mm=4.0, shape=(56, 72, 76), centre_mm=(0.0, -12.0, -25.0))
 """Of the distances that the layers of the head follow."""
@@ -35,20 +35,20 @@ def distance_from_brain(anatomy: Anatomy) -> ScalarField:
     return blur((distance - 0.5 * HEAD.spacing_mm).clamp_min(0.0)[None], 0.7)[0]
 
 
-def around_brain(places: Points, distance: Values, site: Site) -> Values:
+def around_brain(places: Points, distance: Values, scanner: Scanner) -> Values:
     """Return the intensity of what is not brain, by place in standard space and distance from the brain in mm."""
-    white = site.white
+    white = scanner.white
     depth = torch.maximum(SCALP_ENDS_MM - distance, _depth_below_head(places))
     body = white * (MUSCLE + (FAT - MUSCLE) * _step(FAT_MM - depth)) * _step(depth)
     cord = ((places[:2] - places.new_tensor(CORD_CENTRE_MM)[:, None]) ** 2).sum(0).sqrt()
     below = _step(CORD_TOP_MM - places[2])
     body = _paint(body, white * MARROW, below * _step(SPINE_RADIUS_MM - cord))
-    body = _paint(body, site.fluid, below * _step(CANAL_RADIUS_MM - cord))
+    body = _paint(body, scanner.fluid, below * _step(CANAL_RADIUS_MM - cord))
     body = _paint(body, 0.9 * white, below * _step(CORD_RADIUS_MM - cord))
     marrow = torch.exp(-(((distance - (SKULL_STARTS_MM + SKULL_ENDS_MM) / 2) / 1.5) ** 2))
     skull = white * (BONE + (MARROW - BONE) * marrow)
     body = _paint(body, skull, _step(SKULL_ENDS_MM - distance) * (1 - below))
-    return _paint(body, site.fluid, _step(SKULL_STARTS_MM - distance))
+    return _paint(body, scanner.fluid, _step(SKULL_STARTS_MM - distance))
 
 
 def _depth_below_head(places: Points) -> Values:

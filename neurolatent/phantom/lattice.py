@@ -1,10 +1,11 @@
 """Regular lattices in template millimetres, and the fields on them: sampling, blurring, flowing."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
@@ -14,6 +15,8 @@ VectorField = Float[Tensor, "3 i j k"]
 ScalarField = Float[Tensor, "i j k"]
 Points = Float[Tensor, "3 n"]
 """World coordinates in millimetres, RAS+."""
+Velocity = Callable[[Points], Points]
+"""Millimetres per unit time, at any points."""
 
 
 @dataclass(frozen=True)
@@ -56,27 +59,45 @@ class Lattice:
 
 
 FINE = Lattice(spacing_mm=1.5, shape=(108, 135, 120), centre_mm=(0.0, -17.0, 3.0))
-"""Of tissue maps and of the fields that move the cortex."""
+"""Of tissue maps."""
+MEDIUM = Lattice(spacing_mm=2.0, shape=(82, 102, 91), centre_mm=(0.0, -17.0, 3.0))
+"""Of the flow that thins the cortex."""
 COARSE = Lattice(spacing_mm=4.0, shape=(40, 52, 44), centre_mm=(0.0, -17.0, 5.0))
 """Of smooth deformations."""
 
 
-def flow_on_lattice(velocity: VectorField, lattice: Lattice, *, squarings: int = 5) -> VectorField:
-    """Integrate a stationary velocity for unit time by scaling and squaring: Arsigny et al. 2006."""
+def flow_on_lattice(
+    velocity: VectorField, lattice: Lattice, *, squarings: int = 5, moving: Int[Tensor, " n"] | None = None
+) -> VectorField:
+    """Integrate a stationary velocity for unit time by scaling and squaring: Arsigny et al. 2006.
+
+    Args:
+        velocity: Millimetres per unit time at the nodes.
+        lattice: Of the nodes.
+        squarings: How often half the flow is composed with itself.
+        moving: Positions, in C order, of the nodes whose velocity is not 0, where that is known; others stay.
+    """
     nodes = lattice.points()
-    displacement = velocity / 2**squarings
+    displacement = (velocity / 2**squarings).reshape(3, -1)
+    places = slice(None) if moving is None else moving
     for _ in range(squarings):
-        moved = nodes + displacement.reshape(3, -1)
-        displacement = displacement + lattice.sample(displacement, moved).reshape(velocity.shape)
-    return displacement
+        steps = displacement[:, places]
+        onwards = lattice.sample(displacement.reshape(velocity.shape), nodes[:, places] + steps)
+        displacement = displacement.clone()
+        displacement[:, places] = steps + onwards
+    return displacement.reshape(velocity.shape)
 
 
-def flow_points(velocity: VectorField, lattice: Lattice, points: Points, *, steps: int = 2) -> Points:
-    """Carry points along a stationary velocity for unit time by the midpoint rule."""
+def flow_points(velocity: Velocity, points: Points, *, steps: int = 2) -> Points:
+    """Carry points along a stationary velocity for unit time by the midpoint rule.
+
+    From the second step on, the velocity at the last midpoint leads to the next: one evaluation a step, not two.
+    """
     step = 1.0 / steps
+    latest = velocity(points)
     for _ in range(steps):
-        middle = points + 0.5 * step * lattice.sample(velocity, points)
-        points = points + step * lattice.sample(velocity, middle)
+        latest = velocity(points + 0.5 * step * latest)
+        points = points + step * latest
     return points
 
 

@@ -12,20 +12,22 @@ from jaxtyping import Float
 
 from neurolatent.content import content_folder
 from neurolatent.errors import CohortError
-from neurolatent.phantom.anatomy import REGIONS
+from neurolatent.phantom.structures import OTHER_LOBES, SIDED, STRUCTURES, VENTRICLE_PARTS
 from neurolatent.provenance import hash_settings
 
 GROUPS = ("CN", "sMCI", "cMCI", "AD")
 Arm = Literal["balanced", "confounded"]
 Entry = Mapping[str, Any]
 ByGroup = Float[np.ndarray, "group"]
-ByRegion = Float[np.ndarray, "region"]
-ByGroupAndRegion = Float[np.ndarray, "group region"]
+ByStructure = Float[np.ndarray, "structure"]
+ByGroupAndStructure = Float[np.ndarray, "group structure"]
+PARTS = (*VENTRICLE_PARTS, *OTHER_LOBES)
+"""What structures with several parts are divided into."""
 
 
 @dataclass(frozen=True)
-class Site:
-    """One scanner, and whom it sees."""
+class Scanner:
+    """One scanner: what it makes of tissue, and how it stores a raw scan."""
 
     name: str
     tesla: float
@@ -34,15 +36,52 @@ class Site:
     white: float
     point_spread_mm: float
     scale: float
+    """Millimetres it shows per millimetre."""
+    raw_voxel_mm: tuple[float, float, float]
+    """Along x, y and z."""
+    raw_orientation: str
+    """Where each axis of the file leads: one of 48."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where people go, whom it sees, and which scanners it has had."""
+
+    name: str
     ad_odds: Mapping[str, float]
     """AD for each CN, by arm."""
-    raw_voxel_mm: tuple[float, float, float]
-    raw_orientation: str
+    scanners: tuple[Scanner, ...]
+    """The first, and where there is one, that which took its place."""
+    scanner_change_year: float
+
+    def scanner(self, year: float) -> Scanner:
+        """Return the scanner in use at a time."""
+        return self.scanners[0] if year < self.scanner_change_year else self.scanners[-1]
+
+
+@dataclass(frozen=True)
+class Part:
+    """How a part of a structure differs from the whole."""
+
+    share_at_55: float
+    log_sd: float
+    rate_excess: tuple[float, ...]
+    """By group: log volume per year beyond the structure's."""
+    rate_sd: float
+
+
+@dataclass(frozen=True)
+class Asymmetry:
+    """Left over right of a part: log volume, and log volume per year."""
+
+    mean: float
+    sd: float
+    rate_sd: float
 
 
 @dataclass(frozen=True, eq=False)
 class PhantomParameters:
-    """Every number of the simulation; groups in the order of GROUPS, regions in that of REGIONS."""
+    """Every number of the simulation; groups in the order of GROUPS, structures in that of STRUCTURES."""
 
     age_limits_years: tuple[float, float]
     baseline_age_years: tuple[float, float]
@@ -50,22 +89,38 @@ class PhantomParameters:
     baseline_age_shift_years: ByGroup
     mix: ByGroup
     women: float
+    kept_anatomy_share: float
+    """Of people whose anatomy is kept for testing."""
+    enrolment_year: tuple[float, float]
+    cohort_effect: float
+    """Log volume of grey matter per year of birth."""
     atypical_ad: float
-    mci_effect_share: float
+    atypical_mci: float
+    effect_share: ByGroup
+    """Of the log effect of AD at baseline."""
     rate_correlation: float
     rate_time_scale_years: float
     conversion_months: tuple[float, float]
-    rate: ByGroupAndRegion
+    conversion_years: float
+    study_years: float
+    rate: ByGroupAndStructure
     """Mean log volume per year at 12 months."""
-    rate_sd: ByGroupAndRegion
+    rate_sd: ByGroupAndStructure
     """True spread between people of the same."""
-    rate_acceleration: ByGroupAndRegion
+    rate_acceleration: ByGroupAndStructure
     """Log volume per year²; the ventricle's follows from `ventricle_acceleration_ml`."""
     ventricle_acceleration_ml: ByGroup
-    fraction_at_55: ByRegion
-    residual_sd: ByRegion
-    residual_correlation: Float[np.ndarray, "region region"]
-    ad_effect: ByRegion
+    """mL per year², the mean over `study_years`."""
+    conversion_step: ByStructure
+    """Log volume per year by which a converter's rate changes; the ventricle's follows from its acceleration."""
+    parts: Mapping[str, Part]
+    asymmetry: Mapping[str, Asymmetry]
+    hypointensities: Mapping[str, float]
+    motion: Mapping[str, float]
+    fraction_at_55: ByStructure
+    residual_sd: ByStructure
+    residual_correlation: Float[np.ndarray, "structure structure"]
+    ad_effect: ByStructure
     """Log volume of AD less that of CN at baseline."""
     intracranial_ml: Mapping[str, tuple[float, float]]
     """Mean and standard deviation by sex."""
@@ -100,8 +155,8 @@ def load_parameters(path: Path | None = None) -> PhantomParameters:
 def parse_parameters(where: str, content: Entry) -> PhantomParameters:
     """Check a table that was read from the file `where`."""
     table = _Table(where, "phantom", content)
-    rates = table.table("rate_percent_per_year").by_group_and_region()
-    spreads = table.table("published_rate_spread_percent_per_year").by_group_and_region()
+    rates = table.table("rate_percent_per_year").by_group_and_structure()
+    spreads = table.table("published_rate_spread_percent_per_year").by_group_and_structure()
     visits, shape = table.table("visits"), table.table("shape")
     people = table.table("intracranial_ml")
     mix = table.by_group("mix")
@@ -114,37 +169,82 @@ def parse_parameters(where: str, content: Entry) -> PhantomParameters:
         baseline_age_shift_years=table.by_group("baseline_age_shift_years"),
         mix=mix,
         women=table.value("women"),
+        kept_anatomy_share=table.value("kept_anatomy_share"),
+        enrolment_year=table.pair("enrolment_year", ("low", "high")),
+        cohort_effect=np.log1p(table.value("cohort_effect_percent_per_decade") / 100) / 10,
         atypical_ad=table.value("atypical_ad"),
-        mci_effect_share=table.value("mci_effect_share"),
+        atypical_mci=table.value("atypical_mci"),
+        effect_share=table.by_group("effect_share"),
         rate_correlation=table.value("rate_correlation"),
         rate_time_scale_years=table.value("rate_time_scale_years"),
         conversion_months=table.pair("conversion_months", ("low", "high")),
+        conversion_years=table.value("conversion_years"),
+        study_years=table.value("study_years"),
         rate=np.log1p(rates / 100),
         rate_sd=table.value("true_spread_share") * spreads / (100 + rates),
-        rate_acceleration=table.table("rate_acceleration_percent_per_year2").by_group_and_region(absent="ventricle")
+        rate_acceleration=table.table("rate_acceleration_percent_per_year2").by_group_and_structure(absent="ventricle")
         / 100,
         ventricle_acceleration_ml=table.table("ventricle_acceleration_ml_per_year2").by_group("value"),
-        fraction_at_55=table.table("fraction_of_intracranial_at_55").by_region(),
-        residual_sd=table.table("residual_sd_of_log_volume").by_region(),
+        conversion_step=table.table("conversion_step_percent_per_year").by_structure(absent="ventricle") / 100,
+        parts=_parts(table),
+        asymmetry={part: _asymmetry(table.table("asymmetry"), part) for part in SIDED},
+        hypointensities=table.table("hypointensities").by_name(),
+        motion=table.table("motion").by_name(),
+        fraction_at_55=table.table("fraction_of_intracranial_at_55").by_structure(),
+        residual_sd=table.table("residual_sd_of_log_volume").by_structure(),
         residual_correlation=_correlation(table.table("residual_correlation")),
-        ad_effect=np.log1p(table.table("ad_effect_percent_at_baseline").by_region() / 100),
+        ad_effect=np.log1p(table.table("ad_effect_percent_at_baseline").by_structure() / 100),
         intracranial_ml={sex: people.pair(name, ("mean", "sd")) for sex, name in (("F", "women"), ("M", "men"))},
         visit_months=visits.values("months"),
         visit_jitter_months=visits.value("jitter_months"),
         missing_share=visits.by_group("missing_share"),
         shape_scales_mm=shape.values("scales_mm"),
         shape_sizes_mm=shape.values("sizes_mm"),
-        scans={name: table.table("scans").value(name) for name in table.table("scans").names},
-        sites=tuple(_site(table.table("sites").table(name)) for name in table.table("sites").names),
+        scans=table.table("scans").by_name(),
+        sites=tuple(
+            _site(table.table("sites").table(name), table.table("scanners")) for name in table.table("sites").names
+        ),
         table=content,
     )
 
 
-def _site(table: "_Table") -> Site:
-    fluid, grey, white = table.numbers("intensities", ("fluid", "grey", "white"))
+def _parts(table: "_Table") -> dict[str, Part]:
+    shares, spreads = table.table("part_share_at_55"), table.table("part_log_sd")
+    excess, rate_sd = table.table("part_rate_excess_percent_per_year"), table.table("part_rate_sd_percent_per_year")
+    return {
+        part: Part(
+            share_at_55=shares.value(part),
+            log_sd=spreads.value(part),
+            rate_excess=tuple((excess.by_group(part) / 100).tolist()),
+            rate_sd=rate_sd.value(part) / 100,
+        )
+        for part in PARTS
+    }
+
+
+def _asymmetry(table: "_Table", part: str) -> Asymmetry:
+    mean, sd, rate_sd = table.numbers(part, ("mean", "sd", "rate_sd_percent_per_year"))
+    return Asymmetry(mean, sd, rate_sd / 100)
+
+
+def _site(table: "_Table", scanners: "_Table") -> Site:
+    name = table.name.rpartition(".")[2]
     balanced, confounded = table.numbers("ad_odds", ("balanced", "confounded"))
-    x, y, z = table.values("raw_voxel_mm")
+    own = [scanner for scanner in scanners.names if scanner.rpartition("-")[0] == name]
+    if not own:
+        raise scanners.refuse(name, "a scanner NAME-1 for each site", list(scanners.names))
     return Site(
+        name=name,
+        ad_odds={"balanced": balanced, "confounded": confounded},
+        scanners=tuple(_scanner(scanners.table(scanner)) for scanner in own),
+        scanner_change_year=table.value("scanner_change_year"),
+    )
+
+
+def _scanner(table: "_Table") -> Scanner:
+    fluid, grey, white = table.numbers("intensities", ("fluid", "grey", "white"))
+    x, y, z = table.values("raw_voxel_mm")
+    return Scanner(
         name=table.name.rpartition(".")[2],
         tesla=table.value("tesla"),
         fluid=fluid,
@@ -152,20 +252,19 @@ def _site(table: "_Table") -> Site:
         white=white,
         point_spread_mm=table.value("point_spread_mm"),
         scale=table.value("scale"),
-        ad_odds={"balanced": balanced, "confounded": confounded},
         raw_voxel_mm=(x, y, z),
         raw_orientation=table.text("raw_orientation"),
     )
 
 
-def _correlation(table: "_Table") -> Float[np.ndarray, "region region"]:
-    matrix = np.eye(len(REGIONS))
-    for row, first in enumerate(REGIONS[:-1]):
-        values = table.numbers(first, REGIONS[row + 1 :])
+def _correlation(table: "_Table") -> Float[np.ndarray, "structure structure"]:
+    matrix = np.eye(len(STRUCTURES))
+    for row, first in enumerate(STRUCTURES[:-1]):
+        values = table.numbers(first, STRUCTURES[row + 1 :])
         matrix[row, row + 1 :] = matrix[row + 1 :, row] = values
     lowest = float(np.linalg.eigvalsh(matrix)[0])
     if lowest <= 0:
-        raise table.refuse(REGIONS[0], "a positive definite matrix", f"a lowest eigenvalue of {lowest:.3f}")
+        raise table.refuse(STRUCTURES[0], "a positive definite matrix", f"a lowest eigenvalue of {lowest:.3f}")
     return matrix
 
 
@@ -220,11 +319,14 @@ class _Table:
     def by_group(self, key: str) -> ByGroup:
         return np.array(self.numbers(key, GROUPS))
 
-    def by_region(self) -> ByRegion:
-        return np.array([self.value(region) for region in REGIONS])
+    def by_name(self) -> dict[str, float]:
+        return {name: self.value(name) for name in self.names}
 
-    def by_group_and_region(self, *, absent: str = "") -> ByGroupAndRegion:
-        columns = [np.zeros(len(GROUPS)) if region == absent else self.by_group(region) for region in REGIONS]
+    def by_structure(self, *, absent: str = "") -> ByStructure:
+        return np.array([0.0 if name == absent else self.value(name) for name in STRUCTURES])
+
+    def by_group_and_structure(self, *, absent: str = "") -> ByGroupAndStructure:
+        columns = [np.zeros(len(GROUPS)) if name == absent else self.by_group(name) for name in STRUCTURES]
         return np.stack(columns, axis=1)
 
     def refuse(self, key: str, expected: str, got: object) -> CohortError:

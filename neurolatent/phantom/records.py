@@ -1,15 +1,17 @@
-"""People and responses as JSON-like records, so that the truth can be opened without drawing anything again."""
+"""People as JSON-like records, so that the truth can be opened without drawing anything again."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from neurolatent.phantom.anatomy import REGIONS
+from neurolatent.phantom.courses import Courses
 from neurolatent.phantom.parameters import GROUPS, PhantomParameters
-from neurolatent.phantom.people import People
-from neurolatent.phantom.response import Response
+from neurolatent.phantom.people import KEPT_ANATOMIES, People
+from neurolatent.phantom.structures import REGIONS
 
+COURSES = tuple(field.name for field in fields(Courses))
 Record = dict[str, Any]
 
 
@@ -24,11 +26,13 @@ def person_record(parameters: PhantomParameters, people: People, row: int) -> Re
         "sex": people.sex[row],
         "anatomy": int(people.anatomy[row]),
         "age_years": float(people.age_years[row]),
+        "kept_for_test": int(people.anatomy[row]) in KEPT_ANATOMIES,
         "intracranial_ml": float(people.intracranial_ml[row]),
+        "enrolment_year": float(people.enrolment_year[row]),
         "conversion_months": conversion if np.isfinite(conversion) else None,
-        "log_volume": _by_region(people.log_volume[row]),
-        "rate": _by_region(people.rate[row]),
-        "acceleration": _by_region(people.acceleration[row]),
+        "hypointensity_log_ml": float(people.hypointensity_log_ml[row]),
+        "hypointensity_rate": float(people.hypointensity_rate[row]),
+        **{name: _by_region(getattr(people.courses, name)[row]) for name in COURSES},
     }
 
 
@@ -52,26 +56,15 @@ def people_from_records(parameters: PhantomParameters, seed: int, records: Seque
         anatomy=column("anatomy"),
         age_years=column("age_years"),
         intracranial_ml=column("intracranial_ml"),
+        enrolment_year=column("enrolment_year"),
         conversion_months=np.array(conversions),
-        log_volume=table("log_volume"),
-        rate=table("rate"),
-        acceleration=table("acceleration"),
+        conversion_years=parameters.conversion_years,
         time_scale_years=parameters.rate_time_scale_years,
+        courses=Courses(**{name: table(name) for name in COURSES}),
+        hypointensity_log_ml=column("hypointensity_log_ml"),
+        hypointensity_rate=column("hypointensity_rate"),
+        most_hypointensity_ml=parameters.hypointensities["most_ml"],
     )
-
-
-def response_record(response: Response) -> Record:
-    """Return a response as lists of numbers."""
-    return {
-        "zero": response.zero.tolist(),
-        "skull_ml": response.skull_ml,
-        "coefficients": response.coefficients.tolist(),
-    }
-
-
-def response_from_record(record: Mapping[str, Any]) -> Response:
-    """Read what `response_record` wrote."""
-    return Response(np.array(record["zero"]), record["skull_ml"], np.array(record["coefficients"]))
 
 
 def _by_region(values: np.ndarray) -> dict[str, float]:

@@ -10,17 +10,21 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from neurolatent.phantom.anatomy import REGIONS
-from neurolatent.phantom.body import Body, BrainPoints
+from neurolatent.phantom.body import Body
+from neurolatent.phantom.quadrature import Quadrature
+from neurolatent.phantom.structures import OTHER_LOBES, REGIONS, VENTRICLE, sides
 
-PROBES = {
-    "ventricle": (-1.6, -0.8, 0.8, 1.8, 3.2, 5.0),
+_BY_PART = {
+    "lateral_ventricle": (-1.6, -0.8, 1.0, 2.5, 5.0),
+    "third_ventricle": (-1.2, -0.6, 0.8, 1.8, 3.0),
+    "inferior_horn": (-1.2, -0.6, 0.8, 2.0, 4.0),
     "hippocampus": (-0.9, -0.45, 0.45),
     "entorhinal": (-0.9, -0.45, 0.45),
     "temporal": (-0.5, -0.25, 0.25, 0.5),
-    "grey": (-0.24, -0.12, 0.12, 0.24),
+    **dict.fromkeys(OTHER_LOBES, (-0.3, -0.15, 0.15, 0.3)),
     "brain": (-0.16, -0.08, 0.08, 0.16),
 }
+PROBES = {region: probes for part, probes in _BY_PART.items() for region in sides(part)}
 """Amplitudes at which each field is measured; persons' lie mostly between the outermost."""
 DEGREE = 3
 LogVolumes = Float[np.ndarray, " region"]
@@ -48,9 +52,9 @@ class Response:
         order = np.arange(1, DEGREE + 1)
         return np.einsum("rfp,fp->rf", self.coefficients, order * stretched[:, None] ** (order - 1))
 
-    def solve(self, log_change: LogVolumes) -> Amplitude:
+    def solve(self, log_change: LogVolumes, start: Amplitude | None = None) -> Amplitude:
         """Return the stretched amplitudes that give these changes, by Newton's method kept within LIMITS."""
-        stretched = np.zeros(len(REGIONS))
+        stretched = np.zeros(len(REGIONS)) if start is None else start
         for _ in range(30):
             step = np.linalg.solve(self.slopes(stretched), log_change - self.log_change(stretched))
             stretched = np.clip(stretched + np.clip(step, -0.2, 0.2), *LIMITS)
@@ -59,33 +63,44 @@ class Response:
 
 def relax(stretched: Amplitude) -> Amplitude:
     """Return amplitudes of the fields: the ventricles' grow exponentially, since they open ever more slowly."""
-    ventricle = stretched[:1]
-    return np.concatenate([np.where(ventricle > 0, np.expm1(np.maximum(ventricle, 0.0)), ventricle), stretched[1:]])
+    amplitudes = stretched.copy()
+    amplitudes[VENTRICLE] = np.where(stretched > 0, np.expm1(np.maximum(stretched, 0.0)), stretched)[VENTRICLE]
+    return amplitudes
 
 
 def stretch(amplitudes: Amplitude) -> Amplitude:
     """Undo `relax`."""
-    ventricle = amplitudes[:1]
-    return np.concatenate([np.where(ventricle > 0, np.log1p(np.maximum(ventricle, 0.0)), ventricle), amplitudes[1:]])
+    stretched = amplitudes.copy()
+    stretched[VENTRICLE] = np.where(amplitudes > 0, np.log1p(np.maximum(amplitudes, 0.0)), amplitudes)[VENTRICLE]
+    return stretched
 
 
-LIMITS = np.array([[1.3 * min(PROBES[name]) for name in REGIONS], [1.5 * max(PROBES[name]) for name in REGIONS]])
+LIMITS = np.array(
+    [
+        stretch(np.array([1.5 * min(PROBES[name]) for name in REGIONS])),
+        stretch(np.array([2.0 * max(PROBES[name]) for name in REGIONS])),
+    ]
+)
 
 
-def measure_response(body: Body, points: BrainPoints) -> Response:
+TYPICAL = 0.25 * (LIMITS[1] - LIMITS[0])
+"""Sizes of stretched amplitudes, so that steps of all fields can be compared."""
+
+
+def measure_response(body: Body, quadrature: Quadrature) -> Response:
     """Measure a body's volumes at all PROBES and fit the polynomials."""
-    zero, skull_ml = log_volumes(body, np.zeros(len(REGIONS)), points)
+    zero, skull_ml = log_volumes(body, np.zeros(len(REGIONS)), quadrature)
     coefficients = np.zeros((len(REGIONS), len(REGIONS), DEGREE))
     for field, name in enumerate(REGIONS):
         probes = np.zeros((len(PROBES[name]), len(REGIONS)))
         probes[:, field] = PROBES[name]
-        changes = np.array([log_volumes(body, probe, points)[0] - zero for probe in probes])
+        changes = np.array([log_volumes(body, probe, quadrature)[0] - zero for probe in probes])
         powers = np.array([stretch(probe)[field] for probe in probes])[:, None] ** np.arange(1, DEGREE + 1)
         coefficients[:, field] = np.linalg.lstsq(powers, changes, rcond=None)[0].T
     return Response(zero, skull_ml, coefficients)
 
 
-def log_volumes(body: Body, amplitudes: Amplitude, points: BrainPoints) -> tuple[LogVolumes, float]:
+def log_volumes(body: Body, amplitudes: Amplitude, quadrature: Quadrature) -> tuple[LogVolumes, float]:
     """Measure the log volumes of a body at these amplitudes, and the millilitres inside its skull."""
-    volumes, skull_ml = body.volumes_ml(torch.tensor(amplitudes, dtype=torch.float32), points)
-    return np.log(volumes.cpu().numpy().astype(np.float64)), skull_ml
+    volumes = quadrature.volumes_ml(body, torch.tensor(amplitudes, dtype=torch.float32)).cpu().numpy()
+    return np.log(volumes[:-1].astype(np.float64)), float(volumes[-1])

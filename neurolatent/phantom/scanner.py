@@ -1,15 +1,17 @@
-"""A simple scanner: contrast, point spread, bias field, Rician noise, and heads that never lie quite the same."""
+"""A scanner: contrast, point spread, bias field, motion, Rician noise, and heads that never lie quite the same."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import permutations, product
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from neurolatent.errors import SettingsError
 from neurolatent.phantom.lattice import Points, ScalarField, blur
-from neurolatent.phantom.parameters import Site
+from neurolatent.phantom.motion import with_motion
+from neurolatent.phantom.parameters import PhantomParameters, Scanner
 
 Placement = Float[np.ndarray, "4 4"]
 """A rigid or similarity transform of world coordinates in millimetres."""
@@ -18,14 +20,20 @@ NOISE_REFERENCE_MM = 1.5
 BIAS_TERMS = 9
 BIAS_REACH_MM = 90.0
 """Where each term of the bias field's logarithm has the stated standard deviation."""
+MOST_DEGREES = 10.0
+VOXEL_LIMITS_MM = (0.8, 3.0)
+ANY_ORIENTATION = "any"
+ORIENTATIONS = tuple("".join(letters) for axes in permutations(("RL", "AP", "SI")) for letters in product(*axes))
+"""All 48 ways to store a volume: where its first, second and third axis lead."""
 Axes = tuple[Tensor, Tensor, Tensor]
 """Voxel positions in millimetres along x, y and z."""
 
 
 @dataclass(frozen=True, eq=False)
 class Acquisition:
-    """What is random about one scan, drawn before any of it is applied."""
+    """What is particular to one scan, drawn before any of it is applied."""
 
+    scanner: Scanner
     placement: Placement
     """Where the head lies: from standard space (or the person's own millimetres, raw) to the scanner's."""
     bias: Float[np.ndarray, "term"]
@@ -36,11 +44,40 @@ class Acquisition:
     gain: float
     ventricle_day: float
     """Difference of this day's log ventricle volume from the course's."""
+    motion_mm_per_min: float
+    motion_seed: int
+    voxel_mm: tuple[float, float, float]
+    """Of a raw scan, along x, y and z."""
+    orientation: str
+    """Of a raw scan's file."""
 
 
-def draw_acquisition(rng: np.random.Generator, scans: Mapping[str, float]) -> Acquisition:
+@dataclass(frozen=True)
+class RawProtocol:
+    """What all raw scans of a cohort have in common, where it is not left to their scanners."""
+
+    voxel_mm: tuple[float, float, float] | None = None
+    orientation: str | None = None
+    """One of 48, or `any`: drawn for every scan."""
+
+    def check(self) -> None:
+        """Refuse voxels and orientations that no scan has."""
+        low, high = VOXEL_LIMITS_MM
+        if self.voxel_mm is not None and not all(low <= size <= high for size in self.voxel_mm):
+            msg = f"Expected voxels of {low} to {high} mm, got {self.voxel_mm}. State others."
+            raise SettingsError(msg)
+        if self.orientation not in {None, ANY_ORIENTATION, *ORIENTATIONS}:
+            msg = f"Expected an orientation such as RAS or LPI, or `{ANY_ORIENTATION}`, got {self.orientation!r}."
+            raise SettingsError(msg)
+
+
+def draw_acquisition(
+    rng: np.random.Generator, parameters: PhantomParameters, scanner: Scanner, *, median_motion_mm_per_min: float
+) -> Acquisition:
     """Draw a scan in standard space, where registration leaves a small misplacement and bias."""
+    scans = parameters.scans
     return Acquisition(
+        scanner=scanner,
         placement=placement(
             scans["reposition_degrees"] * rng.standard_normal(3), scans["reposition_mm"] * rng.standard_normal(3)
         ),
@@ -50,21 +87,41 @@ def draw_acquisition(rng: np.random.Generator, scans: Mapping[str, float]) -> Ac
         noise_sd=scans["noise_sd"],
         gain=1.0,
         ventricle_day=scans["ventricle_day_sd"] * float(rng.standard_normal()),
+        motion_mm_per_min=_motion(rng, parameters, median_motion_mm_per_min),
+        motion_seed=int(rng.integers(2**63)),
+        voxel_mm=scanner.raw_voxel_mm,
+        orientation=scanner.raw_orientation,
     )
 
 
-def draw_raw_acquisition(rng: np.random.Generator, scans: Mapping[str, float]) -> Acquisition:
+def draw_raw_acquisition(
+    rng: np.random.Generator,
+    parameters: PhantomParameters,
+    scanner: Scanner,
+    *,
+    median_motion_mm_per_min: float,
+    protocol: RawProtocol,
+) -> Acquisition:
     """Draw a raw scan: the head's own pose, full bias, the scanner's arbitrary gain."""
-    degrees = (scans["raw_pose_degrees"] * rng.standard_normal(3)).clip(-10.0, 10.0)
-    return Acquisition(
-        placement=placement(degrees, scans["raw_pose_mm"] * rng.standard_normal(3)),
-        bias=rng.standard_normal(BIAS_TERMS),
+    scans = parameters.scans
+    drawn = draw_acquisition(rng, parameters, scanner, median_motion_mm_per_min=median_motion_mm_per_min)
+    degrees = (scans["raw_pose_degrees"] * rng.standard_normal(3)).clip(-MOST_DEGREES, MOST_DEGREES)
+    shift_mm, gain, one_of = scans["raw_pose_mm"] * rng.standard_normal(3), rng.normal(6.5, 0.3), rng.random()
+    wanted = protocol.orientation or scanner.raw_orientation
+    return replace(
+        drawn,
+        placement=placement(degrees, shift_mm),
         bias_sd=scans["raw_bias_sd"],
-        noise_seed=int(rng.integers(2**63)),
-        noise_sd=scans["noise_sd"],
-        gain=float(np.exp(rng.normal(6.5, 0.3))),
-        ventricle_day=scans["ventricle_day_sd"] * float(rng.standard_normal()),
+        gain=float(np.exp(gain)),
+        voxel_mm=protocol.voxel_mm or scanner.raw_voxel_mm,
+        orientation=ORIENTATIONS[int(one_of * len(ORIENTATIONS))] if wanted == ANY_ORIENTATION else wanted,
     )
+
+
+def _motion(rng: np.random.Generator, parameters: PhantomParameters, median_mm_per_min: float) -> float:
+    motion = parameters.motion
+    drawn = median_mm_per_min * np.exp(motion["log_sd"] * rng.standard_normal())
+    return float(min(drawn, motion["most_mm_per_min"]))
 
 
 def placement(degrees: Float[np.ndarray, "3"], shift_mm: Float[np.ndarray, "3"]) -> Placement:
@@ -90,23 +147,29 @@ def transform(matrix: Placement, points: Points) -> Points:
     return linear @ points + torch.tensor(matrix[:3, 3:], dtype=torch.float32)
 
 
-def weighted(maps: Float[Tensor, "4 n"], site: Site) -> Float[Tensor, " n"]:
-    """Turn tissue shares (as in MAPS) into the site's intensities."""
+def weighted(maps: Float[Tensor, "4 n"], hypointense: Float[Tensor, " n"], scanner: Scanner) -> Float[Tensor, " n"]:
+    """Turn tissue shares (as in MAPS) into the scanner's intensities; hypointense white matter is as dark as grey."""
     grey, white, intracranial, detail = maps
-    return site.fluid * (intracranial - grey - white) + site.grey * grey + site.white * white + detail
+    fluid, dark = intracranial - grey - white, white * hypointense
+    return scanner.fluid * fluid + scanner.grey * (grey + dark) + scanner.white * (white - dark) + detail
 
 
-def spread(intensity: ScalarField, site: Site, spacing_mm: float) -> ScalarField:
-    """Blur as the site's point spread does."""
-    return blur(intensity[None], site.point_spread_mm / spacing_mm)[0]
+def spread(intensity: ScalarField, scanner: Scanner, spacing_mm: float) -> ScalarField:
+    """Blur as the scanner's point spread does."""
+    return blur(intensity[None], scanner.point_spread_mm / spacing_mm)[0]
 
 
-def record(
-    intensity: ScalarField, axes: Axes, acquisition: Acquisition, site: Site, *, spacing_mm: float
-) -> ScalarField:
-    """Shade by the bias field, add Rician noise, apply the gain."""
-    shaded = intensity * bias_field(acquisition, axes)
-    sd = acquisition.noise_sd * site.white * NOISE_REFERENCE_MM / spacing_mm
+def record(intensity: ScalarField, axes: Axes, acquisition: Acquisition) -> ScalarField:
+    """Shade by the bias field, let the head move, add Rician noise, apply the gain."""
+    x_mm, y_mm, z_mm = (float(axis[1] - axis[0]) for axis in axes)
+    spacing_mm = (x_mm * y_mm * z_mm) ** (1 / 3)
+    shaded = with_motion(
+        intensity * bias_field(acquisition, axes),
+        dose_mm_per_min=acquisition.motion_mm_per_min,
+        seed=acquisition.motion_seed,
+        spacing_mm=(x_mm, y_mm, z_mm),
+    )
+    sd = acquisition.noise_sd * acquisition.scanner.white * NOISE_REFERENCE_MM / spacing_mm
     noise = np.random.default_rng(acquisition.noise_seed).standard_normal((2, *intensity.shape), dtype=np.float32)
     real, imaginary = torch.tensor(noise) * sd
     return acquisition.gain * ((shaded + real) ** 2 + imaginary**2).sqrt()

@@ -1,42 +1,21 @@
 """One person, ready to be imaged at any time: the course's volumes, and the amplitudes that give them."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
-import torch
 
-from neurolatent.phantom.body import Body, draw_shape, standard_lattice
+from neurolatent.errors import CohortError
+from neurolatent.phantom.body import Body, draw_lesion_noise, draw_shape
+from neurolatent.phantom.calibration import Calibration, as_amplitudes, calibrate, log_shares
 from neurolatent.phantom.change import Amplitudes
-from neurolatent.phantom.parameters import PhantomParameters, Site
-from neurolatent.phantom.people import VENTRICLE, People, person_rng
-from neurolatent.phantom.response import LogVolumes, Response, log_volumes, relax
+from neurolatent.phantom.parameters import PhantomParameters, Scanner, Site
+from neurolatent.phantom.people import People, person_rng
+from neurolatent.phantom.structures import VENTRICLE
 from neurolatent.phantom.workbench import Workbench
-from neurolatent.volume.space import Grid
 
-SHAPE_STREAM = 1
-ROUGH_LATTICE, MEASURED_LATTICE = standard_lattice(Grid(4.0)), standard_lattice(Grid(2.5))
-"""Of the points at which a person's volumes are summed, whatever the images' own: on the way, and at last."""
-CALIBRATION_MONTHS = (0.0, 36.0)
-ROUNDS = ((ROUGH_LATTICE, 10, 0.04), (MEASURED_LATTICE, 6, 0.02))
-"""How often at most the amplitudes are solved for and the volumes summed; log volumes that are so near are enough."""
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """What a person's own shape adds to the anatomy's log volumes, at CALIBRATION_MONTHS; between, a straight line."""
-
-    offsets: tuple[tuple[float, ...], ...]
-    intracranial_ml: float
-    """Inside of the skull in standard space."""
-
-    def offset(self, months: float) -> LogVolumes:
-        """Return the offset at a time, continued straight beyond the calibrated ones."""
-        first, last = (np.array(offset) for offset in self.offsets)
-        start, end = CALIBRATION_MONTHS
-        return first + (last - first) * (months - start) / (end - start)
+SHAPE_STREAM, LESION_STREAM = 1, 5
+MOST_ATTEMPTS, FITTING = 12, 0.015
+"""Shapes that are tried, and how much of a log volume may be missed."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +26,6 @@ class Subject:
     row: int
     site: Site
     body: Body
-    response: Response
     calibration: Calibration
 
     @property
@@ -60,11 +38,23 @@ class Subject:
         """Millimetres of the person's own head per millimetre of standard space."""
         return float(self.people.intracranial_ml[self.row] / self.calibration.intracranial_ml) ** (1 / 3)
 
+    def hypointensities_ml(self, months: float) -> float:
+        """Return the volume of white-matter hypointensities at a time."""
+        return float(self._person.hypointensities_ml(np.array([months]))[0])
+
+    def scanner(self, months: float) -> Scanner:
+        """Return the scanner that the site has at a time."""
+        return self.site.scanner(self.people.year(self.row, months))
+
     def amplitudes(self, months: float, *, ventricle_day: float = 0.0) -> Amplitudes:
         """Return the fields' amplitudes at a time; `ventricle_day` is added to the ventricles' log volume."""
-        target = _share(self.people, self.row, months) + np.log(self.calibration.intracranial_ml)
-        target[VENTRICLE] += ventricle_day
-        return _tensor(relax(self.response.solve(target - self.calibration.offset(months))))
+        shares = log_shares(self._person, months)
+        shares[VENTRICLE] += ventricle_day
+        return as_amplitudes(self.calibration.solve(shares, months))
+
+    @property
+    def _person(self) -> People:
+        return self.people.take(np.array([self.row]))
 
 
 def make_subject(
@@ -72,66 +62,39 @@ def make_subject(
     parameters: PhantomParameters,
     people: People,
     row: int,
-    response: Response,
     *,
     calibration: Calibration | None = None,
 ) -> Subject:
-    """Make the person of that row; without a calibration of an earlier time, measure it."""
-    anatomy, fields = bench.anatomy(int(people.anatomy[row]))
-    rng = person_rng(people.seed, int(people.index[row]), SHAPE_STREAM)
-    body = Body(anatomy, fields, draw_shape(rng, parameters, bench.support))
-    if calibration is None:
-        calibration = calibrate(body, response, people, row, bench)
-    return Subject(people, row, parameters.sites[people.site[row]], body, response, calibration)
+    """Make the person of that row; without a calibration of an earlier time, measure it.
+
+    A drawn shape that cannot carry the drawn volumes gives way to another.
+    """
+    if calibration is not None:
+        body = _body(bench, parameters, people, row, calibration.attempt)
+    else:
+        body, calibration = _fitting(bench, parameters, people, row)
+    return Subject(people, row, parameters.sites[people.site[row]], body, calibration)
 
 
-def calibrate(body: Body, response: Response, people: People, row: int, bench: Workbench) -> Calibration:
-    """Solve for the amplitudes, measure what volumes they give, and keep what was missing."""
-    offset, skull_ml = response.zero, response.skull_ml
-    offsets: list[tuple[float, ...]] = []
-    for months in CALIBRATION_MONTHS:
-        share = _share(people, row, months)
-        for lattice, rounds, tolerance in ROUNDS:
-            measure = partial(log_volumes, body, points=bench.points(lattice))
-            offset, skull_ml = _settle(response, share, offset, skull_ml, measure, rounds=rounds, tolerance=tolerance)
-        offsets.append(tuple(float(value) for value in offset))
-    return Calibration(tuple(offsets), skull_ml)
+def _fitting(bench: Workbench, parameters: PhantomParameters, people: People, row: int) -> tuple[Body, Calibration]:
+    """Return the first drawn body that misses little, or of all that are tried the one that misses least."""
+    response = bench.response(int(people.anatomy[row]))
+    tried: list[tuple[Body, Calibration]] = []
+    for attempt in range(MOST_ATTEMPTS):
+        body = _body(bench, parameters, people, row, attempt)
+        calibration = calibrate(body, response, people, row, bench, attempt=attempt)
+        if calibration is not None:
+            tried.append((body, calibration))
+            if calibration.missed < FITTING:
+                break
+    if not tried:
+        msg = f"{people.participant_id(row)}: none of {MOST_ATTEMPTS} shapes carries the drawn volumes. Take another seed."
+        raise CohortError(msg)
+    return min(tried, key=lambda pair: pair[1].missed)
 
 
-def _settle(
-    response: Response,
-    share: LogVolumes,
-    offset: LogVolumes,
-    skull_ml: float,
-    measure: Callable[[LogVolumes], tuple[LogVolumes, float]],
-    *,
-    rounds: int,
-    tolerance: float,
-) -> tuple[LogVolumes, float]:
-    """Correct the offset by what was missed until little is; return it and the volume inside the skull."""
-    before, part = np.inf, 1.0
-    for _ in range(rounds):
-        stretched = response.solve(share + np.log(skull_ml) - offset)
-        measured, skull_ml = measure(relax(stretched))
-        missed = np.abs(measured - share - np.log(skull_ml)).max()
-        part = part if missed < before else 0.5  # some shapes answer so unlike the anatomy that steps overshoot
-        offset = offset + part * (measured - response.log_change(stretched) - offset)
-        if missed < tolerance:
-            break
-        before = missed
-    return offset, skull_ml
-
-
-def calibration_from(record: Mapping[str, Any]) -> Calibration:
-    """Read what `dataclasses.asdict` wrote."""
-    return Calibration(tuple(tuple(offset) for offset in record["offsets"]), record["intracranial_ml"])
-
-
-def _share(people: People, row: int, months: float) -> LogVolumes:
-    """Return the log of each region's share of the intracranial volume."""
-    volumes = people.log_volumes(np.full(len(people.index), months))[row]
-    return volumes - np.log(people.intracranial_ml[row])
-
-
-def _tensor(amplitudes: LogVolumes) -> Amplitudes:
-    return torch.tensor(amplitudes, dtype=torch.float32)
+def _body(bench: Workbench, parameters: PhantomParameters, people: People, row: int, attempt: int) -> Body:
+    number = int(people.index[row])
+    shape = draw_shape(person_rng(people.seed, number, SHAPE_STREAM, attempt), parameters, bench.support)
+    lesions = draw_lesion_noise(person_rng(people.seed, number, LESION_STREAM))
+    return Body(*bench.anatomy(int(people.anatomy[row])), shape, lesions)

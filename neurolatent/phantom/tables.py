@@ -1,14 +1,15 @@
 """The tables beside a phantom's images: participants, sessions, true volumes, the oracle."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from neurolatent.phantom.anatomy import REGIONS
 from neurolatent.phantom.oracle import fit_oracle
 from neurolatent.phantom.parameters import GROUPS
-from neurolatent.phantom.visits import Session
+from neurolatent.phantom.people import KEPT_ANATOMIES, People, PerPerson
+from neurolatent.phantom.structures import REGIONS, STRUCTURES, structure_log_volumes
 from neurolatent.phantom.writer import Job
 from neurolatent.provenance import write_text
 
@@ -22,17 +23,24 @@ def write_tables(job: Job) -> None:
     rows = range(len(people.index))
     write_rows(
         job.folder / "participants.tsv",
-        ("participant_id", "sex", "group", "site"),
+        ("participant_id", "sex", "group", "site", "kept_for_test"),
         (
-            (people.participant_id(row), people.sex[row], GROUPS[people.group[row]], sites[people.site[row]].name)
+            (
+                people.participant_id(row),
+                people.sex[row],
+                GROUPS[people.group[row]],
+                sites[people.site[row]].name,
+                "yes" if people.anatomy[row] in KEPT_ANATOMIES else "no",
+            )
             for row in rows
         ),
     )
     for row in rows:
         name, site = people.participant_id(row), sites[people.site[row]]
+        scanners = [site.scanner(people.year(row, visit.months)) for visit in job.sessions[row]]
         write_rows(
             job.folder / name / f"{name}_sessions.tsv",
-            ("session_id", "months", "age", "diagnosis", "site", "scanner_tesla"),
+            ("session_id", "months", "age", "diagnosis", "site", "scanner", "scanner_tesla"),
             (
                 (
                     visit.session_id,
@@ -40,13 +48,15 @@ def write_tables(job: Job) -> None:
                     f"{visit.age_years:.3f}",
                     visit.diagnosis,
                     site.name,
-                    f"{site.tesla:g}",
+                    scanner.name,
+                    f"{scanner.tesla:g}",
                 )
-                for visit in job.sessions[row]
+                for visit, scanner in zip(job.sessions[row], scanners, strict=True)
             ),
         )
-    _write_volumes(job)
-    _write_oracle(job)
+    visits = _Visits.of(job)
+    _write_volumes(job, visits)
+    _write_oracle(job, visits)
 
 
 def write_rows(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
@@ -55,39 +65,54 @@ def write_rows(path: Path, columns: Iterable[str], rows: Iterable[Iterable[objec
     write_text(path, "\n".join(lines) + "\n")
 
 
-def _write_volumes(job: Job) -> None:
-    columns = (*KEYS, "months", "intracranial_ml", *(f"{region}_ml" for region in REGIONS))
+def volume_columns() -> tuple[str, ...]:
+    """Return the columns of the true volumes: structures, then regions that are not structures themselves."""
+    return (*STRUCTURES, *(region for region in REGIONS if region not in STRUCTURES), "hypointensities")
+
+
+def volumes_ml(people: People, months: PerPerson) -> list[dict[str, float]]:
+    """Return everyone's true volumes in mL, by `volume_columns`."""
+    logs = people.log_volumes(months)
+    columns = dict(zip(REGIONS, np.exp(logs).T, strict=True))
+    columns |= dict(zip(STRUCTURES, np.exp(structure_log_volumes(logs)).T, strict=True))
+    columns["hypointensities"] = people.hypointensities_ml(months)
+    return [{name: float(columns[name][row]) for name in volume_columns()} for row in range(len(people.index))]
+
+
+def _write_volumes(job: Job, visits: "_Visits") -> None:
+    columns = (*KEYS, "months", "intracranial_ml", *(f"{name}_ml" for name in volume_columns()))
     rows = (
-        (
-            job.people.participant_id(row),
-            visit.session_id,
-            f"{visit.months:.1f}",
-            f"{job.people.intracranial_ml[row]:.4f}",
-            *(f"{volume:.5f}" for volume in np.exp(job.people.log_volumes(_everyone_at(job, visit))[row])),
+        (*key, f"{months:.1f}", f"{skull_ml:.4f}", *(f"{volume:.5f}" for volume in volumes.values()))
+        for key, months, skull_ml, volumes in zip(
+            visits.keys,
+            visits.months,
+            visits.people.intracranial_ml,
+            volumes_ml(visits.people, visits.months),
+            strict=True,
         )
-        for row, visit in _visits(job)
     )
     write_rows(job.folder / TRUTH_FOLDER / VOLUMES_FILE, columns, rows)
 
 
-def _write_oracle(job: Job) -> None:
+def _write_oracle(job: Job, visits: "_Visits") -> None:
     oracle = fit_oracle(job.parameters, arm=job.arm)
-    rows = (
-        (
-            job.people.participant_id(row),
-            visit.session_id,
-            f"{oracle.probability(job.people, _everyone_at(job, visit))[row]:.6f}",
-        )
-        for row, visit in _visits(job)
-    )
-    write_rows(job.folder / TRUTH_FOLDER / ORACLE_FILE, (*KEYS, "p_ad"), rows)
+    answers = [ask(visits.people, visits.months) for ask in (oracle.p_ad, oracle.p_conversion, oracle.age_years)]
+    rows = ((*key, *(f"{answer:.6f}" for answer in own)) for key, *own in zip(visits.keys, *answers, strict=True))
+    write_rows(job.folder / TRUTH_FOLDER / ORACLE_FILE, (*KEYS, "p_ad", "p_conversion", "age_years"), rows)
 
 
-def _visits(job: Job) -> Iterator[tuple[int, Session]]:
-    for row, sessions in enumerate(job.sessions):
-        for visit in sessions:
-            yield row, visit
+@dataclass(frozen=True, eq=False)
+class _Visits:
+    """All visits of a cohort, each with its person."""
 
+    keys: tuple[tuple[str, str], ...]
+    people: People
+    months: PerPerson
 
-def _everyone_at(job: Job, visit: Session) -> np.ndarray:
-    return np.full(len(job.people.index), visit.months)
+    @classmethod
+    def of(cls, job: Job) -> "_Visits":
+        rows = [row for row, sessions in enumerate(job.sessions) for _ in sessions]
+        sessions = [visit for sessions in job.sessions for visit in sessions]
+        names = (job.people.participant_id(row) for row in rows)
+        keys = tuple((name, visit.session_id) for name, visit in zip(names, sessions, strict=True))
+        return cls(keys, job.people.take(np.array(rows)), np.array([visit.months for visit in sessions]))

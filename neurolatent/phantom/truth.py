@@ -1,10 +1,10 @@
 """What is true about a phantom cohort: volumes, the oracle, noise-free images and deformations at any time."""
 
 import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -12,14 +12,15 @@ from jaxtyping import Float
 
 from neurolatent.device import usable_cores
 from neurolatent.errors import CohortError
-from neurolatent.phantom.anatomy import REGIONS
 from neurolatent.phantom.body import standard_lattice
+from neurolatent.phantom.calibration import calibration_from
+from neurolatent.phantom.geometry import displacement, tissue_maps
 from neurolatent.phantom.image import noise_free
 from neurolatent.phantom.parameters import PhantomParameters, parse_parameters
 from neurolatent.phantom.people import People
-from neurolatent.phantom.records import people_from_records, response_from_record
-from neurolatent.phantom.subject import Subject, calibration_from, make_subject
-from neurolatent.phantom.tables import KEYS, ORACLE_FILE, PEOPLE_FILE, TRUTH_FOLDER, VOLUMES_FILE
+from neurolatent.phantom.records import people_from_records
+from neurolatent.phantom.subject import Subject, make_subject
+from neurolatent.phantom.tables import KEYS, ORACLE_FILE, PEOPLE_FILE, TRUTH_FOLDER, VOLUMES_FILE, volumes_ml
 from neurolatent.phantom.workbench import Workbench, shared_workbench
 from neurolatent.phantom.workers import single_threads
 from neurolatent.provenance import read_json
@@ -27,7 +28,8 @@ from neurolatent.shapes import MaskArray, VolumeArray, VoxelArray
 from neurolatent.volume.space import Grid
 from neurolatent.volume.template import TemplateMaps, template_maps
 
-TRUTH_FORMAT = 1
+TRUTH_FORMAT = 2
+Question = Literal["p_ad", "p_conversion", "age_years"]
 Displacement = Float[np.ndarray, "3 i j k"]
 
 
@@ -74,49 +76,76 @@ class PhantomTruth:
         rows = _read_rows(self.folder / VOLUMES_FILE)
         return [{name: text if name in KEYS else float(text) for name, text in row.items()} for row in rows]
 
-    def oracle(self) -> dict[tuple[str, str], float]:
-        """Return the oracle's P(AD) by (participant, session)."""
+    def oracle(self, question: Question = "p_ad") -> dict[tuple[str, str], float]:
+        """Return the oracle's P(AD), P(conversion of MCI) or age in years, by (participant, session)."""
         rows = _read_rows(self.folder / ORACLE_FILE)
-        return {(row["participant_id"], row["session_id"]): float(row["p_ad"]) for row in rows}
+        return {(row["participant_id"], row["session_id"]): float(row[question]) for row in rows}
 
     def volumes_at(self, participant_id: str, months: float) -> dict[str, float]:
-        """Return a person's regional volumes in mL at any time."""
-        values = self.people.log_volumes(np.full(len(self.people.index), months))[self._row(participant_id)]
-        return {region: float(np.exp(value)) for region, value in zip(REGIONS, values, strict=True)}
+        """Return a person's volumes in mL of structures and regions at any time."""
+        return volumes_ml(self.people.take(np.array([self._row(participant_id)])), np.array([months]))[0]
 
-    def noise_free(self, participant_id: str, months: float, grid: Grid) -> tuple[VoxelArray, MaskArray]:
-        """Return the image without noise, bias and misplacement, and its mask, at any time."""
+    def noise_free(
+        self, participant_id: str, months: float, grid: Grid, *, scanner_months: float | None = None
+    ) -> tuple[VoxelArray, MaskArray]:
+        """Return the image without noise, bias, motion and misplacement, and its mask, at any time.
+
+        Args:
+            participant_id: One of `participants`.
+            months: Since the first scan.
+            grid: Of standard space.
+            scanner_months: Whose contrast: that of the site's scanner at this time; by default at `months`.
+        """
         with torch.device(self.device), torch.inference_mode():
-            return noise_free(self.bench, self.subject(participant_id), months, grid)
+            subject = self.subject(participant_id)
+            scanner = subject.scanner(months if scanner_months is None else scanner_months)
+            return noise_free(self.bench, subject, months, grid, scanner=scanner)
 
-    def noise_free_volumes(self, moments: Sequence[tuple[str, float]], grid: Grid) -> VolumeArray:
+    def noise_free_volumes(
+        self, moments: Sequence[tuple[str, float]], grid: Grid, *, scanner_months: float | None = None
+    ) -> VolumeArray:
         """Return such images of several (participant, months) at once, on all cores."""
-        anatomies = {int(self.people.anatomy[self._row(participant_id)]) for participant_id, _ in moments}
+        self.prepare(participant_id for participant_id, _ in moments)
         with single_threads(usable_cores()) as pool:
-            self._prepare(min(anatomies))  # what is common to all, once
-            list(pool.map(self._prepare, sorted(anatomies)))
-            images = [pool.submit(self.noise_free, participant_id, months, grid) for participant_id, months in moments]
+            images = [
+                pool.submit(self.noise_free, participant_id, months, grid, scanner_months=scanner_months)
+                for participant_id, months in moments
+            ]
             return np.stack([image.result()[0] for image in images])
 
     def deformation(self, participant_id: str, months_from: float, months_to: float, grid: Grid) -> Displacement:
-        """Return where the tissue at each node at the first time lies at the second, as a displacement in mm (RAS+)."""
+        """Return where the tissue at each node at the first time lies at the second, as a displacement in mm (RAS+).
+
+        Nodes and displacements are in standard space; the inverse is that from the second time to the first.
+        """
         with torch.device(self.device), torch.inference_mode():
             subject, brain = self.subject(participant_id), self.bench.points(standard_lattice(grid))
-            body, before, after = subject.body, subject.amplitudes(months_from), subject.amplitudes(months_to)
-            tissue = body.to_anatomy(before, brain.points)
-            # Both ends go through the same flow, so that what its inverse lacks cancels: no change moves nothing.
-            moved = body.from_anatomy(after, tissue) - body.from_anatomy(before, tissue)
-            return brain.scatter(moved).cpu().numpy()
+            return brain.scatter(displacement(subject, months_from, months_to, brain.points)).cpu().numpy()
+
+    def tissue_maps(self, participant_id: str, months: float, grid: Grid) -> dict[str, VoxelArray]:
+        """Return shares of each voxel at a time, 0 to 1: grey, white, fluid, hypointense white matter, and all regions.
+
+        Hypointense white matter is part of the white; each of REGIONS, and the inside of the skull, has a map.
+        """
+        with torch.device(self.device), torch.inference_mode():
+            return tissue_maps(self.bench, self.subject(participant_id), months, grid)
 
     def subject(self, participant_id: str) -> Subject:
         """Return the person, ready to be imaged; to be used under `torch.device(truth.device)`."""
         row = self._row(participant_id)
         record = self.document["people"][row]
-        response = response_from_record(self.document["responses"][str(record["anatomy"])])
         calibration = calibration_from(record["calibration"])
-        return make_subject(self.bench, self.parameters, self.people, row, response, calibration=calibration)
+        return make_subject(self.bench, self.parameters, self.people, row, calibration=calibration)
 
-    def _prepare(self, anatomy: int) -> None:
+    def prepare(self, participants: Iterable[str] | None = None) -> None:
+        """Make the anatomies of these people, or of everyone, on all cores, so that workers do not race for them."""
+        names = self.participants if participants is None else participants
+        anatomies = sorted({int(self.people.anatomy[self._row(name)]) for name in names})
+        with single_threads(usable_cores()) as pool:
+            self._make_anatomy(anatomies[0])  # what is common to all, once
+            list(pool.map(self._make_anatomy, anatomies))
+
+    def _make_anatomy(self, anatomy: int) -> None:
         with torch.device(self.device), torch.inference_mode():
             self.bench.anatomy(anatomy)
 

@@ -10,11 +10,15 @@ from neurolatent.phantom.change import ChangeFields, build_change_fields
 from neurolatent.phantom.growth import coarsen
 from neurolatent.phantom.head import distance_from_brain
 from neurolatent.phantom.lattice import COARSE, FINE, Field, Lattice, ScalarField
+from neurolatent.phantom.quadrature import even_quadrature
 from neurolatent.phantom.response import Response, measure_response
 from neurolatent.volume.space import Grid
 from neurolatent.volume.template import TemplateMaps
 
-RESPONSE_LATTICE = standard_lattice(Grid(4.0))
+MEASURED_LATTICE = standard_lattice(Grid(4.0))
+"""Of the points at which volumes are summed, where nothing is small."""
+RESPONSE_LATTICE = standard_lattice(Grid(5.0))
+"""A response is where a person's calibration starts; coarse is enough."""
 
 
 class Workbench:
@@ -60,8 +64,9 @@ class Workbench:
     def response(self, index: int) -> Response:
         """Measure how an anatomy's volumes answer, without any person's shape."""
         if index not in self._responses:
-            body = Body(*self.anatomy(index), torch.zeros(3, *COARSE.shape))
-            self._responses[index] = measure_response(body, self.points(RESPONSE_LATTICE))
+            body = Body(*self.anatomy(index), torch.zeros(3, *COARSE.shape), torch.zeros(COARSE.shape))
+            points = body.near(self.points(RESPONSE_LATTICE))
+            self._responses[index] = measure_response(body, even_quadrature(body, points))
         return self._responses[index]
 
 

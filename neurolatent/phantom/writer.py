@@ -1,32 +1,26 @@
 """Image one person and write the scans; what the workers of a phantom do."""
 
-import gzip
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import nibabel as nib
 import numpy as np
 import torch
 
 from neurolatent.phantom.image import scan
+from neurolatent.phantom.nifti import MNI_CODE, SCANNER_CODE, write_nifti
 from neurolatent.phantom.parameters import Arm, PhantomParameters
-from neurolatent.phantom.people import People, person_rng
+from neurolatent.phantom.people import People, median_motion_mm_per_min, person_rng
 from neurolatent.phantom.raw import raw_scan
 from neurolatent.phantom.records import Record, person_record
-from neurolatent.phantom.response import Response
-from neurolatent.phantom.scanner import Acquisition, draw_acquisition, draw_raw_acquisition
+from neurolatent.phantom.scanner import Acquisition, RawProtocol, draw_acquisition, draw_raw_acquisition
 from neurolatent.phantom.subject import Subject, make_subject
 from neurolatent.phantom.visits import Session
 from neurolatent.phantom.workbench import shared_workbench
-from neurolatent.provenance import whole_file
-from neurolatent.shapes import Affine
 from neurolatent.volume.space import TEMPLATE_SPACE, Grid
 from neurolatent.volume.template import TemplateMaps
 
 SCAN_STREAM, RAW_SCAN_STREAM = 3, 4
-SCANNER_CODE, MNI_CODE = 1, 4
-"""NIfTI's codes for what an affine leads to."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +33,8 @@ class Job:
     sessions: tuple[tuple[Session, ...], ...]
     """By row of `people`."""
     arm: Arm
-    raw: bool
+    raw: RawProtocol | None
+    """Of raw heads; without it, brains in standard space."""
     grid: Grid
     template: TemplateMaps
     device: str
@@ -49,16 +44,16 @@ class Job:
         with torch.device(self.device), torch.inference_mode():
             shared_workbench(self.template, self.device).support  # noqa: B018 - made on first use
 
-    def measure(self, anatomy: int) -> Response:
-        """Measure the response of one anatomy."""
+    def prepare_anatomy(self, anatomy: int) -> None:
+        """Make one anatomy, and measure its response."""
         with torch.device(self.device), torch.inference_mode():
-            return shared_workbench(self.template, self.device).response(anatomy)
+            shared_workbench(self.template, self.device).response(anatomy)
 
-    def write_person(self, row: int, response: Response) -> Record:
+    def write_person(self, row: int) -> Record:
         """Write all scans of the person in that row; return what is true about them."""
         with torch.device(self.device), torch.inference_mode():
             bench = shared_workbench(self.template, self.device)
-            subject = make_subject(bench, self.parameters, self.people, row, response)
+            subject = make_subject(bench, self.parameters, self.people, row)
             scans = [
                 self._write_scan(subject, session, run)
                 for session in self.sessions[row]
@@ -68,12 +63,19 @@ class Job:
         return {**drawn, "calibration": asdict(subject.calibration), "scans": scans}
 
     def _write_scan(self, subject: Subject, session: Session, run: int) -> Record:
-        stream = RAW_SCAN_STREAM if self.raw else SCAN_STREAM
         scheduled = int(session.session_id.removeprefix("ses-M"))
+        stream = SCAN_STREAM if self.raw is None else RAW_SCAN_STREAM
         rng = person_rng(self.people.seed, int(self.people.index[subject.row]), stream, scheduled, run)
-        draw = draw_raw_acquisition if self.raw else draw_acquisition
-        acquisition = draw(rng, self.parameters.scans)
-        write = self._write_raw if self.raw else self._write_standard
+        scanner = subject.scanner(session.months)
+        motion = median_motion_mm_per_min(self.parameters, self.people, subject.row, session.months)
+        if self.raw is None:
+            write = self._write_standard
+            acquisition = draw_acquisition(rng, self.parameters, scanner, median_motion_mm_per_min=motion)
+        else:
+            write = self._write_raw
+            acquisition = draw_raw_acquisition(
+                rng, self.parameters, scanner, median_motion_mm_per_min=motion, protocol=self.raw
+            )
         stem = f"{subject.participant_id}_{session.session_id}" + (f"_run-{run}" if run > 1 else "")
         folder = self.folder / subject.participant_id / session.session_id / "anat"
         more = write(subject, session, acquisition, folder / stem)
@@ -98,23 +100,15 @@ class Job:
         return {"standard_from_world": raw.standard_from_world.tolist()}
 
 
-def write_nifti(path: Path, values: np.ndarray, world_from_voxel: Affine, code: int) -> None:
-    """Write a compressed NIfTI, whole or not at all, whose bytes depend on nothing else (no time in the header)."""
-    image = nib.Nifti1Image(values, world_from_voxel)
-    image.header.set_xyzt_units("mm")
-    image.set_sform(world_from_voxel, code)
-    image.set_qform(world_from_voxel, code)
-    with whole_file(path) as temporary:
-        temporary.write_bytes(gzip.compress(image.to_bytes(), compresslevel=1, mtime=0))
-
-
 def _scan_record(subject: Subject, session: Session, run: int, acquisition: Acquisition) -> dict[str, Any]:
     amplitudes = subject.amplitudes(session.months, ventricle_day=acquisition.ventricle_day)
     return {
         "session_id": session.session_id,
         "run": str(run),
         "months": session.months,
+        "scanner": acquisition.scanner.name,
         "amplitudes": amplitudes.tolist(),
+        "hypointensities_ml": float(subject.hypointensities_ml(session.months)),
         "placement": acquisition.placement.tolist(),
         "bias": acquisition.bias.tolist(),
         "bias_sd": acquisition.bias_sd,
@@ -122,4 +116,8 @@ def _scan_record(subject: Subject, session: Session, run: int, acquisition: Acqu
         "noise_sd": acquisition.noise_sd,
         "gain": acquisition.gain,
         "ventricle_day": acquisition.ventricle_day,
+        "motion_mm_per_min": acquisition.motion_mm_per_min,
+        "motion_seed": acquisition.motion_seed,
+        "voxel_mm": list(acquisition.voxel_mm),
+        "orientation": acquisition.orientation,
     }

@@ -54,11 +54,13 @@ class SyntheticTruth:
         self.people = {person.name: person for person in people}
         self.patterns, self.mask = patterns, mask
 
-    def oracle(self) -> dict[tuple[str, str], float]:
+    def oracle(self, question: str = "p_ad") -> dict[tuple[str, str], float]:
         chances = {"AD": 0.9, "CN": 0.1}
         return {(n, f"ses-M{m:02.0f}"): chances[p.diagnosis] for n, p in self.people.items() for m in MONTHS}
 
-    def noise_free_volumes(self, moments: Sequence[tuple[str, float]], grid: Grid) -> np.ndarray:
+    def noise_free_volumes(
+        self, moments: Sequence[tuple[str, float]], grid: Grid, *, scanner_months: float | None = None
+    ) -> np.ndarray:
         factors = [self.people[participant_id].factors(months) for participant_id, months in moments]
         return np.stack([render(of_one, self.patterns, self.mask) for of_one in factors])
 
