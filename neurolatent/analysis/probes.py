@@ -118,12 +118,15 @@ def fit_classifier(
     return fit_with(features, positive, strength=LOGISTIC_STRENGTHS[int(np.argmin(losses))])
 
 
-def fit_age(features: FeatureArray, age_years: Values, subjects: Sequence[str], *, seed: int) -> AgeProbe:
+def fit_age(
+    features: FeatureArray, age_years: Values, subjects: Sequence[str], *, seed: int, own_units: bool = False
+) -> AgeProbe:
     """Fit a ridge regression, then its bias line on the training scans' out-of-fold predictions."""
-    out_of_fold = _out_of_fold(features, age_years, list(_grouped_folds(features, subjects, seed=seed)))
+    folds = list(_grouped_folds(features, subjects, seed=seed))
+    out_of_fold = _out_of_fold(features, age_years, folds, own_units=own_units)
     best = int(np.argmin(((out_of_fold - age_years) ** 2).mean(1)))
     gap_slope, gap_offset_years = np.polyfit(age_years, out_of_fold[best] - age_years, 1)
-    scaling = _fit_scaling(features)
+    scaling = _fit_scaling(features, own_units=own_units)
     return AgeProbe(
         scaling=scaling,
         weights=_ridge_path(scaling(features), age_years)[best],
@@ -166,11 +169,11 @@ def _ridge_path(scaled: FeatureArray, target: Values) -> Float[ndarray, "penalty
 
 
 def _out_of_fold(
-    features: FeatureArray, target: Values, folds: Sequence[tuple[ndarray, ndarray]]
+    features: FeatureArray, target: Values, folds: Sequence[tuple[ndarray, ndarray]], *, own_units: bool
 ) -> Float[ndarray, "penalty scan"]:
     predicted = np.empty((len(RIDGE_PENALTIES), len(target)))
     for fit, held in folds:
-        scaling = _fit_scaling(features[fit])
+        scaling = _fit_scaling(features[fit], own_units=own_units)
         weights = _ridge_path(scaling(features[fit]), target[fit])
         predicted[:, held] = weights @ scaling(features[held]).T + target[fit].mean()
     return predicted

@@ -1,6 +1,6 @@
 """One cohort, one split, one model and its codes, opened together and checked against each other."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,10 @@ class Truth(Protocol):
 
     def oracle(self, question: Literal["p_ad", "p_conversion", "age_years"] = "p_ad") -> dict[tuple[str, str], float]:
         """Probability of AD, or of conversion, or age, given all true volumes, by participant and session."""
+        ...
+
+    def volumes(self) -> Sequence[Mapping[str, str | float]]:
+        """True volumes in mL, a row per visit: participant_id, session_id, months, intracranial_ml, …_ml."""
         ...
 
     def noise_free_volumes(

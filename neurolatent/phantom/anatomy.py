@@ -12,6 +12,9 @@ from neurolatent.phantom.growth import VENTRICLE_WIDTHS_MM, coarsen, skull_windo
 from neurolatent.phantom.lattice import (
     COARSE,
     FINE,
+    CoarseField,
+    CoarseScalarField,
+    CoarseVectorField,
     Field,
     Lattice,
     Points,
@@ -65,15 +68,15 @@ class Anatomy:
     """One gyral pattern: what an image shows, and what the regions hold."""
 
     index: int
-    gyral_velocity: VectorField
+    gyral_velocity: CoarseVectorField
     """On COARSE; its flow leads from a place in the anatomy to that in the template."""
     maps: Field
     """On FINE, channels as in MAPS: shares of grey, of white and of the inside of the skull; intensity beyond these."""
     tissues: Field
     """On FINE, channels as in TISSUES: the share of each node that belongs to each."""
-    masks: Field
+    masks: CoarseField
     """On COARSE, channels as in MASKS."""
-    periventricular: ScalarField
+    periventricular: CoarseScalarField
     """On COARSE: 1 at the lateral ventricles, falling to 0 over about 15 mm."""
 
     def region_shares(self, places: Points) -> Float[Tensor, "_ n"]:

@@ -53,7 +53,7 @@ class Calibration:
 
     def lesion_threshold(self, months: float) -> float:
         """Return the threshold of the lesion scores at a time, likewise."""
-        return float(_straight(np.array(self.lesion_thresholds), months))
+        return float(_straight(np.array(self.lesion_thresholds)[:, None], months)[0])
 
 
 def calibrate(
@@ -73,10 +73,10 @@ def calibrate(
     missed: list[float] = []
     for months, wanted in zip(CALIBRATION_MONTHS, shares, strict=True):
         missed.append(solver.settle(wanted, TOLERANCE))
-        stretched.append(solver.stretched)
+        stretched.append(solver.improved(wanted))
         lesions_ml = float(person.hypointensities_ml(np.array([months]))[0])
         lesions_ml *= solver.skull_ml / person.intracranial_ml[0]
-        thresholds.append(body.lesion_threshold(as_amplitudes(relax(solver.stretched)), points, lesions_ml))
+        thresholds.append(body.lesion_threshold(as_amplitudes(relax(stretched[-1])), points, lesions_ml))
     return Calibration(
         stretched=_plain(stretched),
         shares=_plain(shares),
@@ -142,6 +142,10 @@ class _Solver:
             self._step(shares, missed)
         return float(np.abs(self._missed(shares)).max())
 
+    def improved(self, shares: LogVolumes) -> Amplitude:
+        """Return the amplitudes after one more step, which is too small to be worth measuring."""
+        return np.clip(self.stretched + self.sensitivity() @ self._missed(shares), *LIMITS)
+
     def _missed(self, shares: LogVolumes) -> LogVolumes:
         return shares + np.log(self.skull_ml) - self.measured
 
@@ -183,7 +187,7 @@ def _plain(rows: Iterable[Iterable[float]]) -> tuple[tuple[float, ...], ...]:
     return tuple(tuple(float(value) for value in row) for row in rows)
 
 
-def _straight(values: Float[np.ndarray, "time *value"], months: float) -> Float[np.ndarray, "*value"]:
+def _straight(values: Float[np.ndarray, "time value"], months: float) -> Float[np.ndarray, " value"]:
     """Follow straight lines between what is known at CALIBRATION_MONTHS, and go on straight beyond."""
     place = int(np.clip(np.searchsorted(CALIBRATION_MONTHS, months) - 1, 0, len(CALIBRATION_MONTHS) - 2))
     start, end = CALIBRATION_MONTHS[place : place + 2]

@@ -26,7 +26,7 @@ from neurolatent.phantom.lattice import (
     COARSE,
     FINE,
     MEDIUM,
-    Field,
+    CoarseField,
     Points,
     ScalarField,
     VectorField,
@@ -58,7 +58,7 @@ class ChangeFields:
     """On COARSE, in the order of SMOOTH_FIELDS."""
     thinning: VectorField
     """On MEDIUM: moves the surface of the cortex everywhere."""
-    lobes: Field
+    lobes: CoarseField
     """On COARSE, in the order of CORTEX_FIELDS: how much of the thinning a unit amplitude of each lobe is."""
 
     def apply(self, amplitudes: Amplitudes, points: Points) -> Points:
@@ -130,7 +130,7 @@ def _thinning(anatomy: Anatomy) -> VectorField:
     return FINE.sample(velocity, MEDIUM.points()).reshape(3, *MEDIUM.shape)
 
 
-def _lobes(anatomy: Anatomy, thinning: VectorField) -> Field:
+def _lobes(anatomy: Anatomy, thinning: VectorField) -> CoarseField:
     """Confine the thinning to each lobe, so that a unit changes the lobe's log volume by 1 at first."""
     left, temporal, frontal, parietal, _ = blur_mm(anatomy.masks, COARSE, LOBE_BLUR_MM).clamp(0.0, 1.0)
     other = 1 - temporal

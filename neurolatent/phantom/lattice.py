@@ -13,6 +13,10 @@ Field = Float[Tensor, "_ i j k"]
 """Any number of channels on one lattice."""
 VectorField = Float[Tensor, "3 i j k"]
 ScalarField = Float[Tensor, "i j k"]
+CoarseField = Float[Tensor, "_ I J K"]
+"""On COARSE, where another lattice has its part too."""
+CoarseVectorField = Float[Tensor, "3 I J K"]
+CoarseScalarField = Float[Tensor, "I J K"]
 Points = Float[Tensor, "3 n"]
 """World coordinates in millimetres, RAS+."""
 Velocity = Callable[[Points], Points]

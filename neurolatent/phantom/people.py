@@ -77,7 +77,8 @@ class People:
         start, now = -RATE_MONTHS / 12, (months[:, None] - RATE_MONTHS) / 12
         gained = scale**2 * (np.log(np.cosh(now / scale)) - np.log(np.cosh(start / scale)))
         years = now - start
-        stepped = self._since_conversion(years) - years / RATE_YEARS * self._since_conversion(np.array([[RATE_YEARS]]))
+        over_two = self._since_conversion(np.full_like(years, RATE_YEARS))
+        stepped = self._since_conversion(years) - years / RATE_YEARS * over_two
         course = self.courses
         return course.log_volume + course.rate * years + course.acceleration * gained + course.step * stepped
 

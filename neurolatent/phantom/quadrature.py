@@ -52,7 +52,7 @@ def refined_quadrature(body: Body, amplitudes: Amplitudes, points: BrainPoints) 
     return Quadrature(torch.cat([even.shaped[:, whole], *shaped], dim=1), torch.cat([even.weights_ml[whole], *weights]))
 
 
-def _divided(centres: Points, spacing_mm: float, divisions: int) -> Points:
+def _divided(centres: Points, spacing_mm: float, divisions: int) -> Float[Tensor, "3 _"]:
     """Return the centres of the parts of cells."""
     offsets = centres.new_tensor(list(product(range(divisions), repeat=3))).T - (divisions - 1) / 2
     return (centres[:, :, None] + spacing_mm / divisions * offsets[:, None, :]).reshape(3, -1)

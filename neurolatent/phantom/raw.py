@@ -50,7 +50,7 @@ def raw_scan(subject: Subject, distance: ScalarField, months: float, acquisition
     sigmas = tuple(scanner.point_spread_mm / size for size in voxel_mm)
     blurred = blur(torch.cat(slabs).reshape(1, *shape), sigmas)[0]
     volume = record(blurred, axes, acquisition).cpu().numpy()
-    return RawScan(*_orient(volume, axes, acquisition), standard_from_world)
+    return RawScan(*orient(volume, axes, voxel_mm, acquisition.orientation), standard_from_world)
 
 
 def _points(axes: Axes) -> Points:
@@ -78,13 +78,15 @@ def _ras_axes(voxel_mm: tuple[float, float, float]) -> Axes:
     return x, y, z
 
 
-def _orient(volume: VoxelArray, axes: Axes, acquisition: Acquisition) -> tuple[Float[np.ndarray, "_ _ _"], Affine]:
-    """Store the volume in the scan's orientation, with the affine that says so."""
-    directions = [DIRECTIONS[letter] for letter in acquisition.orientation]
+def orient(
+    volume: VoxelArray, axes: Axes, voxel_mm: tuple[float, float, float], orientation: str
+) -> tuple[Float[np.ndarray, "_ _ _"], Affine]:
+    """Store a volume whose axes lead to R, A and S in another orientation, with the affine that says so."""
+    directions = [DIRECTIONS[letter] for letter in orientation]
     affine = np.zeros((4, 4))
     affine[3, 3] = 1.0
     for column, (axis, sign) in enumerate(directions):
-        affine[axis, column] = sign * acquisition.voxel_mm[axis]
+        affine[axis, column] = sign * voxel_mm[axis]
         affine[axis, 3] = float(axes[axis][0 if sign > 0 else -1])
     stored = np.transpose(volume, [axis for axis, _ in directions])
     flipped = tuple(column for column, (_, sign) in enumerate(directions) if sign < 0)

@@ -88,7 +88,8 @@ def _fitting(bench: Workbench, parameters: PhantomParameters, people: People, ro
             if calibration.missed < FITTING:
                 break
     if not tried:
-        msg = f"{people.participant_id(row)}: none of {MOST_ATTEMPTS} shapes carries the drawn volumes. Take another seed."
+        who = people.participant_id(row)
+        msg = f"{who}: expected a shape that carries the drawn volumes, got none in {MOST_ATTEMPTS}. Take another seed."
         raise CohortError(msg)
     return min(tried, key=lambda pair: pair[1].missed)
 

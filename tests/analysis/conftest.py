@@ -54,7 +54,12 @@ class SyntheticTruth:
         self.people = {person.name: person for person in people}
         self.patterns, self.mask = patterns, mask
 
+    def volumes(self) -> list[dict[str, str | float]]:
+        return []
+
     def oracle(self, question: str = "p_ad") -> dict[tuple[str, str], float]:
+        if question == "age_years":
+            return {(n, f"ses-M{m:02.0f}"): 70.0 for n in self.people for m in MONTHS}
         chances = {"AD": 0.9, "CN": 0.1}
         return {(n, f"ses-M{m:02.0f}"): chances[p.diagnosis] for n, p in self.people.items() for m in MONTHS}
 

@@ -1,6 +1,7 @@
 """One workbench, one response and a few people for all tests of the phantom."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import torch
 
 from neurolatent.phantom import PhantomTruth, write_phantom
-from neurolatent.phantom.parameters import PhantomParameters, load_parameters
+from neurolatent.phantom.parameters import GROUPS, PhantomParameters, load_parameters
 from neurolatent.phantom.people import People, draw_people
 from neurolatent.phantom.subject import Subject, make_subject
 from neurolatent.phantom.workbench import Workbench, shared_workbench
@@ -39,6 +40,15 @@ def crowd(parameters: PhantomParameters) -> People:
     return draw_people(parameters, seed=3, index=np.arange(4000), arm="balanced")
 
 
+@pytest.fixture(scope="session", params=(1, 2, 3), ids=lambda seed: f"seed {seed}")
+def groups(request: pytest.FixtureRequest, parameters: PhantomParameters) -> People:
+    """2,500 people of each diagnosis group."""
+    even = replace(parameters, mix=np.full(len(GROUPS), 1 / len(GROUPS)))
+    equal = [replace(site, ad_odds=dict.fromkeys(site.ad_odds, 1.0)) for site in parameters.sites]
+    even = replace(even, sites=tuple(equal))
+    return draw_people(even, seed=request.param, index=np.arange(10_000), arm="balanced")
+
+
 @pytest.fixture(scope="session")
 def bench() -> Workbench:
     return shared_workbench(template_maps(), "cpu")
@@ -58,8 +68,7 @@ def numbers(parameters: PhantomParameters) -> list[int]:
 def subjects(bench: Workbench, parameters: PhantomParameters, numbers: list[int]) -> list[Subject]:
     drawn = draw_people(parameters, seed=SEED, index=np.array(numbers[:3]), arm="balanced")
     with torch.inference_mode():
-        response = bench.response(ANATOMY)
-        return [make_subject(bench, parameters, drawn, row, response) for row in range(3)]
+        return [make_subject(bench, parameters, drawn, row) for row in range(3)]
 
 
 @pytest.fixture(scope="session")

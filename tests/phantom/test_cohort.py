@@ -62,6 +62,7 @@ def test_another_seed_gives_other_people(tiny, tmp_path, numbers, seed):
 def test_tables_and_images_name_each_other(tiny, seed):
     people = _rows(tiny / "participants.tsv")
     assert {person["group"] for person in people} == {"CN", "AD"}
+    assert {person["kept_for_test"] for person in people} <= {"yes", "no"}
     for person in people:
         name = person["participant_id"]
         assert name.startswith(f"sub-S{seed}P")

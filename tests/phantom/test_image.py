@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from neurolatent.phantom.geometry import tissue_maps
 from neurolatent.phantom.image import noise_free, scan
 from neurolatent.phantom.people import person_rng
 from neurolatent.phantom.scanner import draw_acquisition, placement
@@ -19,9 +20,14 @@ def _box(low, high):
     return tuple(slice(a, b + 1) for a, b in zip(first, last, strict=True))
 
 
+def _acquisition(subject, parameters, run=1, *, motion_mm_per_min=1.0):
+    rng = person_rng(1, 0, 9, run)
+    return draw_acquisition(rng, parameters, subject.scanner(0.0), median_motion_mm_per_min=motion_mm_per_min)
+
+
 @pytest.fixture(scope="module")
 def images(bench, subjects, parameters):
-    acquisition = draw_acquisition(person_rng(1, 0, 9), parameters.scans)
+    acquisition = _acquisition(subjects[0], parameters)
     return scan(bench, subjects[0], 0.0, GRID, acquisition), noise_free(bench, subjects[0], 0.0, GRID)
 
 
@@ -63,8 +69,7 @@ def test_the_hippocampus_changes_visibly_at_four_millimetres(bench, subjects):
 
 def test_repeats_differ_by_little_and_never_by_nothing(bench, subjects, parameters):
     first, second = (
-        scan(bench, subjects[0], 0.0, GRID, draw_acquisition(person_rng(1, 0, 9, run), parameters.scans))[0]
-        for run in (1, 2)
+        scan(bench, subjects[0], 0.0, GRID, _acquisition(subjects[0], parameters, run))[0] for run in (1, 2)
     )
     inside = (first > 0) & (second > 0)
     assert 0.95 < np.corrcoef(first[inside], second[inside])[0, 1] < 0.9999
@@ -75,6 +80,33 @@ def test_a_finer_grid_shows_the_same_brain(bench, subjects, images):
     fine, _ = noise_free(bench, subjects[0], 0.0, Grid(2.0))
     pooled = fine.reshape(48, 2, 60, 2, 48, 2).mean(axis=(1, 3, 5))
     assert np.corrcoef(pooled[mask], coarse[mask])[0, 1] > 0.99
+
+
+def test_another_scanner_shows_the_same_brain_in_another_contrast(bench, subjects, parameters):
+    north, south = (
+        noise_free(bench, subjects[0], 0.0, GRID, scanner=site.scanners[0])[0] for site in parameters.sites[:2]
+    )
+    inside = (north > 0) & (south > 0)
+    assert 0.97 < np.corrcoef(north[inside], south[inside])[0, 1] < 0.9999
+    assert abs(np.median(north[inside]) - np.median(south[inside])) > 0.005
+
+
+def test_hypointensities_are_dark_white_matter_of_the_drawn_volume(bench, subjects):
+    for subject in subjects:
+        maps = tissue_maps(bench, subject, 0.0, Grid(2.0))
+        assert (maps["hypointensities"] <= maps["white"] + 1e-6).all()
+        share = maps["hypointensities"].sum() / maps["intracranial"].sum()
+        drawn = subject.hypointensities_ml(0.0) / subject.people.intracranial_ml[subject.row]
+        assert share == pytest.approx(drawn, rel=0.06)
+
+
+def test_a_head_that_moves_spoils_its_image(bench, subjects, parameters):
+    still, moved = (
+        scan(bench, subjects[0], 0.0, GRID, _acquisition(subjects[0], parameters, motion_mm_per_min=dose))[0]
+        for dose in (0.0, 6.0)
+    )
+    clean, mask = noise_free(bench, subjects[0], 0.0, GRID)
+    assert np.corrcoef(moved[mask], clean[mask])[0, 1] < np.corrcoef(still[mask], clean[mask])[0, 1] - 0.002
 
 
 def test_a_placement_is_rigid_and_turns_about_the_heads_centre():

@@ -80,9 +80,15 @@ def test_flowing_forth_and_back_returns_and_never_folds(velocity):
 
 def test_points_and_lattices_flow_alike(velocity):
     nodes = BOX.points()[:, 1000:2000]
-    stepped = flow_points(velocity, BOX, nodes, steps=8)
+    stepped = flow_points(lambda places: BOX.sample(velocity, places), nodes, steps=8)
     squared = nodes + BOX.sample(flow_on_lattice(velocity, BOX), nodes)
     assert (stepped - squared).norm(dim=0).max() < 0.1
+
+
+def test_nodes_that_are_known_to_stay_need_not_be_computed(velocity):
+    still = velocity * (BOX.points()[0].reshape(BOX.shape) > 0)
+    moving = torch.nonzero(still.abs().amax(dim=0).reshape(-1))[:, 0]
+    torch.testing.assert_close(flow_on_lattice(still, BOX, moving=moving), flow_on_lattice(still, BOX))
 
 
 def test_volume_change_of_a_uniform_scaling_is_its_cube():

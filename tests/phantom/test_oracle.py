@@ -7,14 +7,13 @@ from neurolatent.phantom.oracle import FIRST_INDEX, ORACLE_SEED, fit_oracle
 
 
 @pytest.fixture(scope="module")
-def chances(crowd, parameters):
-    return fit_oracle(parameters, arm="balanced").probability(crowd, np.zeros(len(crowd.index)))
+def oracle(parameters):
+    return fit_oracle(parameters, arm="balanced")
 
 
-def test_it_separates_ad_from_controls_but_not_wholly(crowd, chances):
-    patients, controls = chances[crowd.group == 3], chances[crowd.group == 0]
-    auc = np.mean(patients[:, None] > controls[None, :])
-    assert 0.90 < auc < 0.97
+@pytest.fixture(scope="module")
+def chances(crowd, oracle):
+    return oracle.p_ad(crowd, np.zeros(len(crowd.index)))
 
 
 def test_it_is_calibrated_on_people_it_never_saw(crowd, chances):
@@ -26,8 +25,20 @@ def test_it_is_calibrated_on_people_it_never_saw(crowd, chances):
 
 def test_mild_impairment_lies_between(crowd, chances):
     controls, stable, converting, patients = (np.median(chances[crowd.group == group]) for group in range(4))
-    assert controls < min(stable, converting)
-    assert max(stable, converting) < patients
+    assert controls < stable < converting < patients
+
+
+def test_who_will_convert_shows_a_little_in_the_first_volumes(crowd, oracle):
+    chances = oracle.p_conversion(crowd, np.zeros(len(crowd.index)))
+    stable, converting = chances[crowd.group == 1], chances[crowd.group == 2]
+    assert 0.58 < np.mean(converting[:, None] > stable) < 0.75
+
+
+def test_age_is_known_better_than_by_its_mean_and_never_exactly(crowd, oracle):
+    controls = crowd.group == 0
+    ages = crowd.age_years[controls]
+    error = np.abs(oracle.age_years(crowd, np.zeros(len(crowd.index)))[controls] - ages).mean()
+    assert 1.0 < error < 0.6 * np.abs(ages - ages.mean()).mean()
 
 
 def test_its_people_are_none_of_a_cohorts(crowd):

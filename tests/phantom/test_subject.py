@@ -1,38 +1,91 @@
-"""Claims about one person: the brain that is imaged has the volumes that were drawn."""
+"""Claims about one person: the brain that is imaged has the volumes that were drawn, and changes without folding."""
 
 import numpy as np
 import pytest
 import torch
 
-from neurolatent.phantom.anatomy import REGIONS
 from neurolatent.phantom.body import standard_lattice
+from neurolatent.phantom.geometry import displacement
 from neurolatent.phantom.lattice import COARSE, FINE, volume_change
+from neurolatent.phantom.parameters import GROUPS
+from neurolatent.phantom.people import draw_people
+from neurolatent.phantom.quadrature import even_quadrature
+from neurolatent.phantom.structures import REGIONS
+from neurolatent.phantom.subject import make_subject
 from neurolatent.volume.space import Grid
 
-AGREEMENT = 0.03
+AGREEMENT = 0.02
+MEASURED_MM = 1.5
+"""Of the lattice on which images are measured here: finer than that which the volumes were solved for on."""
+
+
+def _ratios(bench, subject, months):
+    """Warped over drawn volume of each region."""
+    quadrature = even_quadrature(subject.body, bench.points(standard_lattice(Grid(MEASURED_MM))))
+    *measured, skull_ml = quadrature.volumes_ml(subject.body, subject.amplitudes(months)).tolist()
+    person = subject.people.take(np.array([subject.row]))
+    drawn = np.exp(person.log_volumes(np.array([months]))[0])
+    return np.array(measured) / skull_ml * person.intracranial_ml[0] / drawn
+
+
+def _changes(bench, subject, months_from, months_to):
+    """Change of each region by the deformation's Jacobian, over the drawn one."""
+    grid = Grid(MEASURED_MM)
+    brain = subject.body.near(bench.points(standard_lattice(grid)))
+    moved = brain.scatter(displacement(subject, months_from, months_to, brain.points))
+    growth = volume_change(moved, grid.spacing_mm).reshape(-1)[brain.places]
+    before = subject.body.anatomy.region_shares(subject.body.to_anatomy(subject.amplitudes(months_from), brain.points))
+    integrated = ((before * growth).sum(dim=1) / before.sum(dim=1)).numpy()[:-1]
+    person = subject.people.take(np.array([subject.row]))
+    first, last = (person.log_volumes(np.array([months]))[0] for months in (months_from, months_to))
+    return integrated / np.exp(last - first), float(growth.min())
 
 
 @pytest.mark.parametrize("months", [0.0, 12.0, 36.0])
 def test_warped_volumes_agree_with_the_drawn_ones(bench, subjects, months):
     for subject in subjects:
-        measured, skull_ml = subject.body.volumes_ml(
-            subject.amplitudes(months), bench.points(standard_lattice(Grid(2.0)))
+        ratios = _ratios(bench, subject, months)
+        print(subject.participant_id, months, dict(zip(REGIONS, (100 * (ratios - 1)).round(2).tolist(), strict=True)))
+        np.testing.assert_allclose(ratios, 1.0, atol=AGREEMENT)
+
+
+@pytest.mark.slow
+def test_ten_people_of_all_anatomies_and_groups_have_the_drawn_volumes_and_changes(bench, parameters):
+    drawn = draw_people(parameters, seed=5, index=np.arange(10), arm="balanced")
+    worst: list[tuple[float, float, float]] = []
+    for row in range(10):
+        subject = make_subject(bench, parameters, drawn, row)
+        volumes = max(np.abs(_ratios(bench, subject, months) - 1).max() for months in (0.0, 6.0, 12.0, 24.0, 36.0))
+        changes, smallest = _changes(bench, subject, 0.0, 36.0)
+        worst.append((volumes, np.abs(changes - 1).max(), smallest))
+        print(
+            subject.participant_id, GROUPS[drawn.group[row]], int(drawn.anatomy[row]), np.round(worst[-1], 4).tolist()
         )
-        people, row = subject.people, subject.row
-        drawn = np.exp(people.log_volumes(np.full(len(people.index), months))[row])
-        ratio = measured.numpy() / skull_ml * people.intracranial_ml[row] / drawn
-        print(subject.participant_id, months, dict(zip(REGIONS, (100 * (ratio - 1)).round(2).tolist(), strict=True)))
-        np.testing.assert_allclose(ratio, 1.0, atol=AGREEMENT)
+    volumes, changes, smallest = np.array(worst).T
+    assert volumes.max() < AGREEMENT
+    assert changes.max() < AGREEMENT
+    assert smallest.min() > 0
 
 
-def test_a_person_at_one_time_and_back_at_another_is_where_it_was(bench, subjects):
+def test_the_volume_change_that_a_deformation_integrates_to_is_the_drawn_one(bench, subjects):
     for subject in subjects:
-        amplitudes = subject.amplitudes(60.0)
-        places = bench.points(standard_lattice(Grid(4.0))).points
-        back = subject.body.from_anatomy(amplitudes, subject.body.to_anatomy(amplitudes, places))
-        apart = (back - places).norm(dim=0)
-        assert apart.mean() < 0.04 * subject.body.shape.norm(dim=0).mean()
-        assert apart.quantile(0.999) < 1.2
+        changes, smallest = _changes(bench, subject, 0.0, 36.0)
+        print(
+            subject.participant_id, dict(zip(REGIONS, (100 * (changes - 1)).round(2).tolist(), strict=True)), smallest
+        )
+        np.testing.assert_allclose(changes, 1.0, atol=AGREEMENT)
+        assert smallest > 0
+
+
+def test_a_deformation_and_its_inverse_return_within_a_tenth_of_a_voxel(bench, subjects):
+    places = bench.points(standard_lattice(Grid(2.0))).points
+    for subject in subjects:
+        inside = subject.body.near(bench.points(standard_lattice(Grid(2.0)))).points
+        there = inside + displacement(subject, 0.0, 36.0, inside)
+        apart = there + displacement(subject, 36.0, 0.0, there) - inside
+        print(subject.participant_id, float(apart.norm(dim=0).max()), "mm at most")
+        assert apart.norm(dim=0).max() < 0.1  # mm: a tenth of a voxel of 1 mm
+    assert places.shape[1] > inside.shape[1]
 
 
 def test_no_part_of_a_change_folds(subjects):
@@ -59,15 +112,14 @@ def test_two_people_of_one_anatomy_have_different_shapes(subjects):
 
 def test_a_field_of_unit_amplitude_moves_its_own_region_most(bench):
     slopes = bench.response(0).slopes(np.zeros(len(REGIONS)))
-    assert (np.diag(slopes) > 0.8).all()
-    for name in ("ventricle", "hippocampus", "entorhinal"):
-        column = slopes[:, REGIONS.index(name)]
-        assert np.argmax(np.abs(column)) == REGIONS.index(name)
+    assert (np.diag(slopes) > 0.7).all()
+    for number in range(len(REGIONS) - 1):  # the whole brain's moves small regions by more than itself
+        assert np.argmax(np.abs(slopes[:, number])) == number
 
 
 def test_solving_for_volumes_undoes_the_response(bench):
     response = bench.response(0)
-    wanted = np.array([0.6, -0.3, -0.2, -0.1, -0.08, -0.02])
+    wanted = np.resize([0.2, -0.2, 0.1], len(REGIONS)) * np.where(np.arange(len(REGIONS)) < 9, 1.0, 0.2)
     np.testing.assert_allclose(response.log_change(response.solve(wanted)), wanted, atol=1e-6)
 
 
