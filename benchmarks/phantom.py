@@ -221,7 +221,9 @@ def _motion_slope(subject: Subject, spacing_mm: float) -> float:
     changes: list[float] = []
     for number, dose in enumerate(doses):
         seed = 100 * int(subject.people.index[subject.row]) + number
-        moved = with_motion(torch.tensor(clean), dose_mm_per_min=dose, seed=seed, spacing_mm=(spacing_mm,) * 3)
+        moved = with_motion(
+            torch.tensor(clean), dose_mm_per_min=dose, seed=seed, spacing_mm=(spacing_mm, spacing_mm, spacing_mm)
+        )
         image = normalise_intensity(moved.numpy(), mask)
         changes.append(100 * (tissue_shares(image[mask].astype(np.float64))[1].sum() / before - 1))
     return float(np.dot(doses, changes) / np.dot(doses, doses))

@@ -55,7 +55,7 @@ class PhantomSettings:
     """Of raw scans, 0.8 to 3 mm along x, y and z; each scanner's own where not given."""
     orientation: str | None = None
     """Of raw scans: one of the 48, or `any` to draw one for each; each scanner's own where not given."""
-    write: tuple[Literal["tissues", "deformations"], ...] = ()
+    write: tuple[Literal["tissues", "deformations", "noise-free"], ...] = ()
     """True images to write too, as NIfTI on the standard-space grid."""
     device: DeviceName = "cpu"
     """Where images are computed."""

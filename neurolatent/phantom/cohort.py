@@ -62,8 +62,8 @@ def write_phantom(  # noqa: PLR0913 - one option for each way in which a cohort 
         spacing_mm: Of the standard-space grid.
         repeats: Share of people with a second scan on one of their days.
         raw: Voxel size and orientation of raw scans, where they are not to be their scanners' own.
-        extras: Images to write beside the tables of truth: `tissues` of every visit, `deformations` between a
-            person's first visit and every other, there and back.
+        extras: Images to write beside the tables of truth: `tissues` and `noise-free` images of every visit,
+            `deformations` between a person's first visit and every other, there and back.
         people: Numbers below `subjects` of the only people to write; all of them by default.
         jobs: People imaged at a time, one thread each.
         device: Torch's device of the computation.

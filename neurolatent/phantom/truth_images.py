@@ -18,7 +18,7 @@ from neurolatent.phantom.workers import single_threads
 from neurolatent.provenance import write_json, write_text
 from neurolatent.volume.space import TEMPLATE_SPACE, Grid
 
-Extra = Literal["tissues", "deformations"]
+Extra = Literal["tissues", "deformations", "noise-free"]
 TISSUES = ("grey", "white", "fluid", "hypointensities", "intracranial")
 LABELS_FILE = "labels.tsv"
 
@@ -78,9 +78,20 @@ def write_deformations(truth: PhantomTruth, participant_id: str, grid: Grid) -> 
         write_json(path.with_name(path.name.removesuffix(".nii.gz") + ".json"), record)
 
 
+def write_noise_free(truth: PhantomTruth, participant_id: str, grid: Grid) -> None:
+    """Write what a perfect scanner of the site would have shown at every visit."""
+    for session_id, months in sessions(truth, participant_id).items():
+        stem = _stem(truth, participant_id, session_id, grid)
+        path = stem.with_name(f"{stem.name}_desc-noisefree_T1w.nii.gz")
+        if not path.is_file():
+            volume, _ = truth.noise_free(participant_id, months, grid)
+            write_nifti(path, volume, grid.world_from_voxel, MNI_CODE)
+
+
 WRITERS: dict[Extra, Callable[[PhantomTruth, str, Grid], None]] = {
     "tissues": write_tissues,
     "deformations": write_deformations,
+    "noise-free": write_noise_free,
 }
 
 

@@ -102,7 +102,7 @@ def test_tissue_maps_hold_the_volumes_of_the_course(truth):
 
 def test_truth_is_written_as_images_that_name_their_space(tmp_path, numbers, seed):
     options = {"subjects": 60, "people": numbers[:1], "visits": 2, "seed": seed, "spacing_mm": 8.0, "repeats": 0.0}
-    write_phantom(tmp_path, extras=("tissues", "deformations"), **options)
+    write_phantom(tmp_path, extras=("tissues", "deformations", "noise-free"), **options)
     truth = PhantomTruth.open(tmp_path)
     name = truth.participants[0]
     months = [scan["months"] for scan in truth.person(name)["scans"]]
@@ -119,6 +119,8 @@ def test_truth_is_written_as_images_that_name_their_space(tmp_path, numbers, see
     np.testing.assert_allclose(
         nib.Nifti1Image.from_filename(grey).get_fdata(), truth.tissue_maps(name, months[1], GRID)["grey"], atol=1e-5
     )
+    clean = nib.Nifti1Image.from_filename(next(folder.glob("*_desc-noisefree_T1w.nii.gz"))).get_fdata()
+    np.testing.assert_allclose(clean, truth.noise_free(name, months[1], GRID)[0], atol=1e-5)
     labels = (tmp_path / "truth" / "labels.tsv").read_text().splitlines()
     assert "occipital" in labels[-1]
     assert nib.Nifti1Image.from_filename(next(folder.glob("*_dseg.nii.gz"))).get_fdata().max() <= len(labels) - 1
