@@ -22,14 +22,14 @@ import torch
 import tyro
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
-from sklearn.model_selection import GroupKFold, cross_val_predict
+from sklearn.model_selection import GroupKFold, StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from neurolatent.analysis.tissue import tissue_shares
+from neurolatent.analysis.tissue import tissue_shares, volumes_of_scan
 from neurolatent.console import say
 from neurolatent.device import usable_cores
-from neurolatent.phantom import write_phantom
+from neurolatent.phantom import PhantomTruth, write_phantom
 from neurolatent.phantom.body import standard_lattice
 from neurolatent.phantom.geometry import displacement, tissue_maps
 from neurolatent.phantom.image import noise_free
@@ -37,6 +37,7 @@ from neurolatent.phantom.lattice import COARSE, flow_on_lattice, volume_change
 from neurolatent.phantom.motion import with_motion
 from neurolatent.phantom.parameters import GROUPS, load_parameters
 from neurolatent.phantom.people import draw_people
+from neurolatent.phantom.quadrature import even_quadrature
 from neurolatent.phantom.scanner import RawProtocol
 from neurolatent.phantom.structures import REGIONS, VENTRICLE
 from neurolatent.phantom.subject import Subject, make_subject
@@ -202,6 +203,67 @@ def _diagnosis_from_site(arm: Any) -> str:
     return f"{value:.2f} [{low:.2f}, {high:.2f}], fitted on {half.sum()} people, tested on {(~half).sum()} others"
 
 
+def measure_conversion(cohorts: Path) -> Result:
+    """Tell who will convert from the first scan: by all true volumes, and by volumes measured from the image."""
+    people = draw_people(load_parameters(), seed=SEED, index=np.arange(500), arm="balanced")
+    impaired = [row for row, group in enumerate(people.group.tolist()) if GROUPS[group] in {"sMCI", "cMCI"}]
+    folder, grid = cohorts / "impaired", Grid(4.0)
+    write_phantom(folder, subjects=500, people=impaired, seed=SEED, visits=1, repeats=0.0, jobs=usable_cores())
+    oracle = PhantomTruth.open(folder).oracle("p_conversion")
+    rows = _rows(folder / "participants.tsv")
+    converts = np.array([row["group"] == "cMCI" for row in rows])
+    known = np.array([oracle[row["participant_id"], "ses-M00"] for row in rows])
+    model = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=5000, class_weight="balanced"))
+    measured = np.stack([_measured(folder, row["participant_id"], grid) for row in rows])
+    chances = cross_val_predict(model, measured, converts, cv=StratifiedKFold(5), method="predict_proba")
+    guessed = np.asarray(chances)[:, 1]
+    lines = [
+        f"- {name}: ROC-AUC {_auc(converts, chance)}, {len(rows)} people with MCI at 4 mm"
+        for name, chance in (("oracle", known), ("measured volumes, 5 folds", guessed))
+    ]
+    return {"title": "Who will convert, from the first scan", "lines": lines}
+
+
+def _measured(folder: Path, name: str, grid: Grid) -> np.ndarray:
+    volume, mask = (
+        np.asarray(nib.Nifti1Image.from_filename(next(folder.glob(f"{name}/*/anat/*_{suffix}.nii.gz"))).dataobj)
+        for suffix in ("desc-preproc_T1w", "desc-brain_mask")
+    )
+    return volumes_of_scan(volume, mask > 0, grid)
+
+
+def _auc(positive: np.ndarray, chance: np.ndarray) -> str:
+    drawn = [
+        roc_auc_score(positive[rows], chance[rows])
+        for rows in (np.random.default_rng(seed).integers(len(chance), size=len(chance)) for seed in range(RESAMPLES))
+    ]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return f"{roc_auc_score(positive, chance):.2f} [{low:.2f}, {high:.2f}]"
+
+
+def measure_extrapolation(_: Path) -> Result:
+    """Hold warped against drawn volumes within the study and ten years on."""
+    subjects = _subjects(lambda _: True, 30)
+    lines: list[str] = []
+    for months in (0.0, 12.0, 36.0, 60.0, 120.0, 156.0):
+        apart = np.abs(np.array(_parallel(lambda one, at=months: _volume_error_percent(one, at), subjects)))
+        worst = ", ".join(
+            f"{quantile:.0%} within {np.quantile(apart, quantile):.1f} %" for quantile in (0.5, 0.95, 1.0)
+        )
+        lines.append(f"- {months:g} months: {worst} ({len(subjects)} people, {apart.shape[1]} regions)")
+    return {"title": "Warped against drawn volumes, at 1.5 mm", "lines": lines}
+
+
+def _volume_error_percent(subject: Subject, months: float) -> np.ndarray:
+    points = subject.body.near(_bench().points(standard_lattice(Grid(1.5))))
+    *measured, skull_ml = (
+        even_quadrature(subject.body, points).volumes_ml(subject.body, subject.amplitudes(months)).tolist()
+    )
+    person = subject.people.take(np.array([subject.row]))
+    drawn = np.exp(person.log_volumes(np.array([months]))[0])
+    return 100 * (np.array(measured) / skull_ml * person.intracranial_ml[0] / drawn - 1)
+
+
 def measure_motion(_: Path) -> Result:
     """Fit the apparent loss of grey matter to the dose of motion."""
     subjects = _subjects(lambda _: True, 24)
@@ -310,7 +372,9 @@ SECTIONS: dict[str, Callable[[Path], Result]] = {
     "blends": measure_blends,
     "rank": measure_rank,
     "sites": measure_sites,
+    "conversion": measure_conversion,
     "motion": measure_motion,
+    "agreement": measure_extrapolation,
     "speed": measure_speed,
     "memory": measure_memory,
 }

@@ -64,7 +64,10 @@ def run(study: Study, settings: Settings) -> Finding:
     verdict = study.certify()
     people = [visit for visit in study.first_scans.values() if visit.diagnosis in {"AD", "CN"}]
     _require_both_classes(people, settings)
-    predictions = _predict(study, people, settings)
+    labelled = [visit for visit in study.usable if visit.diagnosis in {"AD", "CN"}]
+    measured = measure_volumes(study.cache, study.rows([visit.key for visit in labelled]))
+    volumes = {visit.key: row for visit, row in zip(labelled, measured, strict=True)}
+    predictions = _predict(study, people, labelled, volumes, settings)
     resamples = resample_subjects(
         subjects(predictions.scans),
         seed=settings.seed,
@@ -78,18 +81,17 @@ def run(study: Study, settings: Settings) -> Finding:
         settings=settings,
         verdict=verdict,
         estimates=_estimates(predictions, resamples),
-        facts=_segmentation_error(study, people),
+        facts=_segmentation_error(study, people, volumes),
         notes=_notes(study, predictions),
         tables={"predictions": _table(predictions)},
     )
     return write_outcome(study, outcome)
 
 
-def _segmentation_error(study: Study, people: Sequence[Visit]) -> list[Fact]:
+def _segmentation_error(study: Study, people: Sequence[Visit], volumes: Volumes) -> list[Fact]:
     if study.truth is None:
         return []
-    measured = measure_volumes(study.cache, study.rows([visit.key for visit in people]))
-    return segmentation_error(study.truth, people, measured)
+    return segmentation_error(study.truth, people, np.stack([volumes[visit.key] for visit in people]))
 
 
 def _require_both_classes(people: Sequence[Visit], settings: Settings) -> None:
@@ -102,13 +104,12 @@ def _require_both_classes(people: Sequence[Visit], settings: Settings) -> None:
         raise NotApplicableError(msg)
 
 
-def _predict(study: Study, people: Sequence[Visit], settings: Settings) -> Predictions:
+def _predict(
+    study: Study, people: Sequence[Visit], labelled: Sequence[Visit], volumes: Volumes, settings: Settings
+) -> Predictions:
     scans: list[Visit] = []
     fold: list[str] = []
     probability: dict[str, list[Values]] = {}
-    labelled = [visit for visit in study.usable if visit.diagnosis in {"AD", "CN"}]
-    measured = measure_volumes(study.cache, study.rows([visit.key for visit in labelled]))
-    volumes = {visit.key: row for visit, row in zip(labelled, measured, strict=True)}
     for round_ in study.split.rounds():
         training = [visit for visit in labelled if visit.participant_id in round_.train]
         test = [visit for visit in people if visit.participant_id in round_.test]

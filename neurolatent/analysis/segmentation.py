@@ -12,6 +12,9 @@ from neurolatent.shapes import FeatureArray, Values
 
 TRUE_REGIONS: Mapping[str, tuple[str, ...]] = {
     "CSF, lateral ventricles": ("lateral_ventricle_left", "lateral_ventricle_right"),
+    "CSF, third and inferior ventricles": ("third_ventricle", "inferior_horn_left", "inferior_horn_right"),
+    "grey matter, entorhinal cortex": ("entorhinal",),
+    "grey matter, lateral temporal": ("temporal",),
     "grey matter, left hippocampus": ("hippocampus_left",),
     "grey matter, right hippocampus": ("hippocampus_right",),
     "grey matter, whole brain": ("grey",),
@@ -37,13 +40,13 @@ def segmentation_error(truth: Truth, scans: Sequence[Visit], measured: FeatureAr
 
 
 def _compare(name: str, true: Values, measured: Values) -> Fact:
-    """Correlate, with Fisher's interval; the error is what a straight line through the truth leaves."""
+    """Correlate, with Fisher's interval; say by how much the measure is off, and what a straight line leaves."""
     correlation = float(np.corrcoef(true, measured)[0, 1])
     reach = 1.96 / np.sqrt(len(true) - 3)
     low, high = (float(np.tanh(np.arctanh(correlation) + sign * reach)) for sign in (-1, 1))
-    line = np.polyfit(measured, true, 1)
-    left = 100 * float(np.std(true - np.polyval(line, measured)) / true.mean())
+    left = 100 * float(np.std(true - np.polyval(np.polyfit(measured, true, 1), measured)) / true.mean())
     source = (
-        f"{len(true)} scans, 95 % interval {low:.2f} to {high:.2f}; best line misses the true share by {left:.1f} %"
+        f"{len(true)} scans, 95 % interval {low:.2f} to {high:.2f}; the measure is {measured.mean() / true.mean():.2f} "
+        f"times the truth, and the best straight line still misses it by {left:.1f} %"
     )
     return Fact(f"measured against true share of the skull: {name}", round(correlation, 3), "correlation", source)

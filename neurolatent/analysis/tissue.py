@@ -1,13 +1,14 @@
 """Tissue volumes measured from a standard-space image by a rule simple enough to state in a sentence."""
 
 from collections.abc import Sequence
+from functools import cache as remembered
 
 import numpy as np
 from jaxtyping import Float
 from numpy import ndarray
 
 from neurolatent.errors import ScanError
-from neurolatent.shapes import FeatureArray, MaskArray
+from neurolatent.shapes import FeatureArray, MaskArray, VoxelArray
 from neurolatent.volume.cache import VolumeCache
 from neurolatent.volume.space import Grid
 
@@ -49,9 +50,15 @@ def measure_volumes(cache: VolumeCache, rows: Sequence[int]) -> FeatureArray:
     A three-class Gaussian mixture of the scan's own histogram gives the typical fluid, grey and white intensity; a
     voxel between two of them counts in part for both. The affine to the template has taken most of head size away.
     """
-    csf_boxes = [_inside_boxes(cache.grid, boxes) for boxes in CSF_REGIONS_MM.values()]
-    tissue_boxes = [_inside_boxes(cache.grid, boxes) for boxes in TISSUE_REGIONS_MM.values()]
-    return np.array([_volumes_of_scan(cache, row, csf_boxes, tissue_boxes) for row in rows])
+    return np.array([_volumes_of_row(cache, row) for row in rows])
+
+
+def volumes_of_scan(volume: VoxelArray, mask: MaskArray, grid: Grid) -> Float[ndarray, " region"]:
+    """Measure one scan of the grid; see `measure_volumes`."""
+    fluid, grey, white = tissue_shares(volume[mask].astype(np.float64))
+    in_csf = [fluid[_inside_boxes(grid, boxes)[mask]].sum() for boxes in CSF_REGIONS_MM.values()]
+    in_tissue = [grey[_inside_boxes(grid, boxes)[mask]].sum() for boxes in TISSUE_REGIONS_MM.values()]
+    return np.array([*in_csf, *in_tissue, grey.sum(), white.sum()]) / mask.sum()
 
 
 def tissue_shares(intensities: Intensities) -> tuple[Intensities, ...]:
@@ -78,20 +85,16 @@ def class_means(intensities: Intensities) -> Float[ndarray, "3"]:
     return np.maximum.accumulate(np.sort(means) + NARROWEST_CLASS * np.arange(3))
 
 
-def _volumes_of_scan(
-    cache: VolumeCache, row: int, csf_boxes: Sequence[MaskArray], tissue_boxes: Sequence[MaskArray]
-) -> Float[ndarray, " region"]:
+def _volumes_of_row(cache: VolumeCache, row: int) -> Float[ndarray, " region"]:
     mask = np.asarray(cache.masks[row])
     if not mask.any():
         msg = f"{'/'.join(cache.keys[row])}: expected a brain mask with voxels, got an empty one. Preprocess again."
         raise ScanError(msg)
-    fluid, grey, white = tissue_shares(np.asarray(cache.volumes[row])[mask].astype(np.float64))
-    in_csf = [fluid[box[mask]].sum() for box in csf_boxes]
-    in_tissue = [grey[box[mask]].sum() for box in tissue_boxes]
-    return np.array([*in_csf, *in_tissue, grey.sum(), white.sum()]) / mask.sum()
+    return volumes_of_scan(np.asarray(cache.volumes[row]), mask, cache.grid)
 
 
-def _inside_boxes(grid: Grid, boxes: Sequence[Box]) -> MaskArray:
+@remembered
+def _inside_boxes(grid: Grid, boxes: tuple[Box, ...]) -> MaskArray:
     """Mark the voxels whose centre lies in one of the boxes."""
     affine = grid.world_from_voxel
     axes = [affine[axis, 3] + affine[axis, axis] * np.arange(extent) for axis, extent in enumerate(grid.shape)]

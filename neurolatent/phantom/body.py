@@ -117,14 +117,14 @@ class Body:
 
         `to_anatomy` is nearly its inverse: aiming beside each point by what was missed, again and again, is exact.
         """
-        aims = points
+        aims, places = points, self.to_anatomy(amplitudes, points)
         for _ in range(MOST_CORRECTIONS):
-            places = self.to_anatomy(amplitudes, aims)
             missed = points - self.from_anatomy(amplitudes, places)
             if float(missed.norm(dim=0).max()) < within_mm:
                 break
             aims = aims + missed
-        return self.to_anatomy(amplitudes, aims)
+            places = self.to_anatomy(amplitudes, aims)
+        return places
 
     def hypointense(self, places: Points, threshold: float) -> Float[Tensor, " n"]:
         """Return how much of the white matter at places of the anatomy is hypointense."""

@@ -1,5 +1,6 @@
 """Write a phantom cohort: BIDS, raw or in standard space, with all that is true kept beside it."""
 
+import json
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import as_completed
 from dataclasses import asdict
@@ -76,7 +77,8 @@ def write_phantom(  # noqa: PLR0913 - one option for each way in which a cohort 
         raise SettingsError(msg)
     parameters = load_parameters()
     protocol = raw or RawProtocol()
-    protocol.check()
+    protocol.check(space)
+    grid, maps = Grid(spacing_mm), template if template is not None else template_maps()
     settings = {
         "seed": seed,
         "visits": visits,
@@ -90,7 +92,6 @@ def write_phantom(  # noqa: PLR0913 - one option for each way in which a cohort 
     rows = range(len(chosen))
     sessions = tuple(draw_sessions(parameters, drawn, row, visits=visits, repeats=repeats) for row in rows)
     _claim(folder, {**settings, "people": chosen.tolist(), "parameters": parameters.fingerprint}, space)
-    maps = template if template is not None else template_maps()
     job = Job(
         folder,
         parameters,
@@ -114,7 +115,7 @@ def write_phantom(  # noqa: PLR0913 - one option for each way in which a cohort 
     }
     write_json(folder / TRUTH_FOLDER / PEOPLE_FILE, document)
     if extras:
-        write_extras(PhantomTruth.open(folder, template=maps, device=device), Grid(spacing_mm), extras, jobs=jobs)
+        write_extras(PhantomTruth.open(folder, template=maps, device=device), grid, extras, jobs=jobs)
 
 
 def _chosen(subjects: int, people: Sequence[int] | None) -> np.ndarray:
@@ -139,6 +140,7 @@ def _claim(folder: Path, settings: dict[str, Any], space: Space) -> None:
         "License": "Apache-2.0",
         "GeneratedBy": [{"Name": "neurolatent.phantom", "Settings": settings}],
     }
+    description = json.loads(json.dumps(description))  # as it reads back: tuples become lists
     path = folder / "dataset_description.json"
     empty = not folder.exists() or not any(folder.iterdir())
     if not empty and (not path.is_file() or read_json(path) != description):
@@ -155,8 +157,8 @@ def _image(job: Job, jobs: int, progress: Progress | None) -> list[Record]:
     total = sum(session.runs for sessions in job.sessions for session in sessions)
     records: dict[int, Record] = {}
     written = 0
-    job.prepare()
     with single_threads(jobs) as pool:
+        pool.submit(job.prepare).result()  # by a worker too: with more threads its last bits could differ
         list(pool.map(job.prepare_anatomy, anatomies))
         tasks = {pool.submit(job.write_person, row): row for row in range(len(job.people.index))}
         for task in as_completed(tasks):

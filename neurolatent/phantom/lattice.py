@@ -7,6 +7,7 @@ from functools import cached_property
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.backends import cudnn
 from torch.nn import functional
 
 Field = Float[Tensor, "_ i j k"]
@@ -131,7 +132,9 @@ def blur(field: Field, sigma_voxels: float | tuple[float, ...]) -> Field:
         size, pad = [1, 1, 1], [0, 0, 0, 0, 0, 0]
         size[axis] = len(kernel)
         pad[2 * (2 - axis)] = pad[2 * (2 - axis) + 1] = radius
-        result = functional.conv3d(functional.pad(result, pad, mode="replicate"), kernel.reshape(1, 1, *size))
+        padded = functional.pad(result, pad, mode="replicate")
+        with cudnn.flags(enabled=True, allow_tf32=False):  # else a GPU rounds to 10 bits
+            result = functional.conv3d(padded, kernel.reshape(1, 1, *size))
     return result[:, 0]
 
 

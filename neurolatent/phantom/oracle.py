@@ -1,7 +1,7 @@
 """What can be known at best: diagnosis, conversion and age by someone who knows every true volume.
 
-Regressions on log volume shares, age, sex and log intracranial volume, fitted on simulated people without images. They
-bound what any image model can do on the phantom; no image shows volumes as exactly.
+Regressions on log volume shares, age, sex and log intracranial volume, fitted on simulated people without images. No
+image shows volumes as exactly; they know nothing of scanners, by which a confounded cohort tells more.
 """
 
 from collections.abc import Iterable

@@ -30,7 +30,7 @@ HYPOINTENSITY_AGES = (65.0, 80.0)
 MOTION_AGE_YEARS = 70.0
 MAX_DEVIATION = 2.5
 """Normal deviates are clipped here: beyond, ventricles outgrow what a velocity field can open."""
-OWN_NORMALS, UNIFORMS = 16, 8
+OWN_NORMALS, UNIFORMS = 16, 6
 NORMALS = OWN_NORMALS + DEVIATES
 # The two-dimensional golden ratio and its square: their multiples fill the square evenly (Roberts 2018).
 PLASTIC = 1.324717957244746

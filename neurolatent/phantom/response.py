@@ -1,7 +1,7 @@
 """How regional volumes answer to the fields' amplitudes, measured once per anatomy; and the amplitudes for a volume.
 
 Each field is measured alone, at a few amplitudes; log responses are added. What they do to each other, and what a
-person's own shape does, is measured for each person at one time and added as an offset (`Calibration`).
+person's own shape does, a person's calibration finds out: it starts from here.
 """
 
 from dataclasses import dataclass
@@ -52,9 +52,9 @@ class Response:
         order = np.arange(1, DEGREE + 1)
         return np.einsum("rfp,fp->rf", self.coefficients, order * stretched[:, None] ** (order - 1))
 
-    def solve(self, log_change: LogVolumes, start: Amplitude | None = None) -> Amplitude:
+    def solve(self, log_change: LogVolumes) -> Amplitude:
         """Return the stretched amplitudes that give these changes, by Newton's method kept within LIMITS."""
-        stretched = np.zeros(len(REGIONS)) if start is None else start
+        stretched = np.zeros(len(REGIONS))
         for _ in range(30):
             step = np.linalg.solve(self.slopes(stretched), log_change - self.log_change(stretched))
             stretched = np.clip(stretched + np.clip(step, -0.2, 0.2), *LIMITS)

@@ -60,8 +60,11 @@ class RawProtocol:
     orientation: str | None = None
     """One of 48, or `any`: drawn for every scan."""
 
-    def check(self) -> None:
-        """Refuse voxels and orientations that no scan has."""
+    def check(self, space: str) -> None:
+        """Refuse voxels and orientations that no scan has, and any for images that are not raw."""
+        if space != "raw" and (self.voxel_mm or self.orientation):
+            msg = f"Voxel size and orientation are those of raw scans, got them for {space} space. State raw space."
+            raise SettingsError(msg)
         low, high = VOXEL_LIMITS_MM
         if self.voxel_mm is not None and not all(low <= size <= high for size in self.voxel_mm):
             msg = f"Expected voxels of {low} to {high} mm, got {self.voxel_mm}. State others."

@@ -14,8 +14,8 @@ from neurolatent.phantom.structures import VENTRICLE
 from neurolatent.phantom.workbench import Workbench
 
 SHAPE_STREAM, LESION_STREAM = 1, 5
-MOST_ATTEMPTS, FITTING = 12, 0.015
-"""Shapes that are tried, and how much of a log volume may be missed."""
+MOST_ATTEMPTS, FITTING, MOST_MISSED = 12, 0.015, 0.02
+"""Shapes that are tried, how much of a log volume may be missed without trying on, and how much at all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,11 +87,12 @@ def _fitting(bench: Workbench, parameters: PhantomParameters, people: People, ro
             tried.append((body, calibration))
             if calibration.missed < FITTING:
                 break
-    if not tried:
+    best = min(tried, key=lambda pair: pair[1].missed, default=None)
+    if best is None or best[1].missed > MOST_MISSED:
         who = people.participant_id(row)
         msg = f"{who}: expected a shape that carries the drawn volumes, got none in {MOST_ATTEMPTS}. Take another seed."
         raise CohortError(msg)
-    return min(tried, key=lambda pair: pair[1].missed)
+    return best
 
 
 def _body(bench: Workbench, parameters: PhantomParameters, people: People, row: int, attempt: int) -> Body:

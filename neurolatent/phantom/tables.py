@@ -14,6 +14,7 @@ from neurolatent.phantom.writer import Job
 from neurolatent.provenance import write_text
 
 TRUTH_FOLDER, PEOPLE_FILE, VOLUMES_FILE, ORACLE_FILE = "truth", "people.json", "volumes.tsv", "oracle.tsv"
+MISSING = "n/a"
 KEYS = ("participant_id", "session_id")
 
 
@@ -96,8 +97,13 @@ def _write_volumes(job: Job, visits: "_Visits") -> None:
 
 def _write_oracle(job: Job, visits: "_Visits") -> None:
     oracle = fit_oracle(job.parameters, arm=job.arm)
-    answers = [ask(visits.people, visits.months) for ask in (oracle.p_ad, oracle.p_conversion, oracle.age_years)]
-    rows = ((*key, *(f"{answer:.6f}" for answer in own)) for key, *own in zip(visits.keys, *answers, strict=True))
+    p_ad, p_conversion, ages = (
+        [f"{answer:.6f}" for answer in ask(visits.people, visits.months)]
+        for ask in (oracle.p_ad, oracle.p_conversion, oracle.age_years)
+    )
+    impaired = [visits.people.diagnosis(row, months) == "MCI" for row, months in enumerate(visits.months.tolist())]
+    asked = [chance if has_mci else MISSING for chance, has_mci in zip(p_conversion, impaired, strict=True)]
+    rows = ((*key, *own) for key, *own in zip(visits.keys, p_ad, asked, ages, strict=True))
     write_rows(job.folder / TRUTH_FOLDER / ORACLE_FILE, (*KEYS, "p_ad", "p_conversion", "age_years"), rows)
 
 

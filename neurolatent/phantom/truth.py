@@ -20,7 +20,7 @@ from neurolatent.phantom.parameters import PhantomParameters, parse_parameters
 from neurolatent.phantom.people import People
 from neurolatent.phantom.records import people_from_records
 from neurolatent.phantom.subject import Subject, make_subject
-from neurolatent.phantom.tables import KEYS, ORACLE_FILE, PEOPLE_FILE, TRUTH_FOLDER, VOLUMES_FILE, volumes_ml
+from neurolatent.phantom.tables import KEYS, MISSING, ORACLE_FILE, PEOPLE_FILE, TRUTH_FOLDER, VOLUMES_FILE, volumes_ml
 from neurolatent.phantom.workbench import Workbench, shared_workbench
 from neurolatent.phantom.workers import single_threads
 from neurolatent.provenance import read_json
@@ -77,9 +77,13 @@ class PhantomTruth:
         return [{name: text if name in KEYS else float(text) for name, text in row.items()} for row in rows]
 
     def oracle(self, question: Question = "p_ad") -> dict[tuple[str, str], float]:
-        """Return the oracle's P(AD), P(conversion of MCI) or age in years, by (participant, session)."""
+        """Return the oracle's P(AD), P(conversion of MCI) or age in years, by (participant, session).
+
+        Conversion is asked of those alone who have MCI at that visit.
+        """
         rows = _read_rows(self.folder / ORACLE_FILE)
-        return {(row["participant_id"], row["session_id"]): float(row[question]) for row in rows}
+        known = (row for row in rows if row[question] != MISSING)
+        return {(row["participant_id"], row["session_id"]): float(row[question]) for row in known}
 
     def volumes_at(self, participant_id: str, months: float) -> dict[str, float]:
         """Return a person's volumes in mL of structures and regions at any time."""
@@ -142,11 +146,12 @@ class PhantomTruth:
         names = self.participants if participants is None else participants
         anatomies = sorted({int(self.people.anatomy[self._row(name)]) for name in names})
         with single_threads(usable_cores()) as pool:
-            self._make_anatomy(anatomies[0])  # what is common to all, once
+            pool.submit(self._make_anatomy, anatomies[0]).result()  # what is common to all, once
             list(pool.map(self._make_anatomy, anatomies))
 
     def _make_anatomy(self, anatomy: int) -> None:
         with torch.device(self.device), torch.inference_mode():
+            self.bench.support  # noqa: B018 - made on first use
             self.bench.anatomy(anatomy)
 
     def _row(self, participant_id: str) -> int:

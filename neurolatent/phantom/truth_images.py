@@ -64,9 +64,6 @@ def write_deformations(truth: PhantomTruth, participant_id: str, grid: Grid) -> 
         path = folder / f"{name}_space-{TEMPLATE_SPACE}_res-{grid.label}_mode-points_xfm.nii.gz"
         if path.is_file():
             continue
-        moved = truth.deformation(participant_id, visits[start], visits[end], grid)
-        stored = np.moveaxis(moved, 0, -1)[:, :, :, None, :].astype(np.float32)
-        write_nifti(path, stored, grid.world_from_voxel, MNI_CODE, intent=VECTOR_INTENT)
         record = {
             "Space": TEMPLATE_SPACE,
             "Units": "mm",
@@ -76,6 +73,9 @@ def write_deformations(truth: PhantomTruth, participant_id: str, grid: Grid) -> 
             "ToMonths": visits[end],
         }
         write_json(path.with_name(path.name.removesuffix(".nii.gz") + ".json"), record)
+        moved = truth.deformation(participant_id, visits[start], visits[end], grid)
+        stored = np.moveaxis(moved, 0, -1)[:, :, :, None, :].astype(np.float32)
+        write_nifti(path, stored, grid.world_from_voxel, MNI_CODE, intent=VECTOR_INTENT)
 
 
 def write_noise_free(truth: PhantomTruth, participant_id: str, grid: Grid) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from neurolatent.errors import CohortError, SettingsError
 from neurolatent.phantom import write_phantom
+from neurolatent.phantom.scanner import RawProtocol
 from neurolatent.volume.space import Grid
 
 OPTIONS = {"subjects": 60, "visits": 2, "spacing_mm": 8.0, "repeats": 1.0}
@@ -108,6 +109,8 @@ def test_a_folder_with_anything_else_is_refused(tmp_path, seed):
         ({"subjects": 3, "people": [3]}, r"from 0 to 2, got \[3\]"),
         ({"subjects": 3, "visits": 9}, "1 to 5 visits, got 9"),
         ({"subjects": 3, "jobs": 0}, "at least one job, got 0"),
+        ({"subjects": 3, "spacing_mm": 99.0}, "got 99"),
+        ({"subjects": 3, "raw": RawProtocol(orientation="RAS")}, "those of raw scans, got them for standard space"),
     ],
 )
 def test_impossible_options_are_refused_before_anything_is_written(tmp_path, seed, options, message):

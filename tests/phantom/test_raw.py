@@ -70,6 +70,11 @@ def test_voxels_and_orientation_can_be_stated(tmp_path, numbers, seed):
         np.testing.assert_allclose(nib.as_closest_canonical(image).header.get_zooms(), (3.0, 2.5, 2.0))
         codes.add(record["orientation"])
     assert len(codes) > 1
+    next(tmp_path.glob("sub-*/ses-*/anat/*.nii.gz")).unlink()
+    write_phantom(tmp_path, space="raw", raw=protocol, **options)  # goes on where it was
+    assert len(list(tmp_path.glob("sub-*/ses-*/anat/*.nii.gz"))) == sum(
+        len(truth.person(name)["scans"]) for name in truth.participants
+    )
 
 
 @pytest.mark.parametrize(
