@@ -3,7 +3,7 @@
 Run:    neurolatent run reconstruct out/demo
 All its settings: python protocols/reconstruct.py --help
 Cost:   about 30 s on two cores, 4 mm
-Expect: on the demo's phantom (n = 40) 0.998 of the VAE's masked SSIM with both codes, 0.87 with y alone
+Expect: on the demo's phantom (n = 40) 0.999 of the VAE's masked SSIM with both codes, 0.87 with y alone
 """
 
 from neurolatent.cli import run_script
