@@ -19,7 +19,7 @@ def test_a_demo_that_trains_ends_in_reports_of_unseen_people(monkeypatch, tmp_pa
     demo = find_preset("demo")
     short = {name: replace(getattr(demo, name), steps=4) for name in ("vae", "denoiser", "autoencoder")}
     monkeypatch.setitem(presets.PRESETS, "demo", replace(demo, **short))
-    monkeypatch.setattr(pipeline, "DEMO_PHANTOM", PhantomSettings(subjects=60, visits=3, people=tuple(range(36))))
+    monkeypatch.setattr(pipeline, "DEMO_PHANTOM", PhantomSettings(subjects=60, visits=3, people=tuple(range(48))))
     monkeypatch.setattr(pipeline, "DEMO_RAW", PhantomSettings(subjects=60, visits=1, space="raw", people=(0, 1)))
     assert pipeline.run_demo(tmp_path, train=True) == 0
     assert (tmp_path / "report.html").stat().st_size > 50_000
