@@ -50,21 +50,14 @@ def test_warped_volumes_agree_with_the_drawn_ones(bench, subjects, months):
 
 
 @pytest.mark.slow
-def test_ten_people_of_all_anatomies_and_groups_have_the_drawn_volumes_and_changes(bench, parameters):
+def test_ten_people_of_all_groups_have_the_drawn_volumes(bench, parameters):
     drawn = draw_people(parameters, seed=5, index=np.arange(10), arm="balanced")
-    worst: list[tuple[float, float, float]] = []
+    worst: list[float] = []
     for row in range(10):
         subject = make_subject(bench, parameters, drawn, row)
-        volumes = max(np.abs(_ratios(bench, subject, months) - 1).max() for months in (0.0, 6.0, 12.0, 24.0, 36.0))
-        changes, smallest = _changes(bench, subject, 0.0, 36.0)
-        worst.append((volumes, np.abs(changes - 1).max(), smallest))
-        print(
-            subject.participant_id, GROUPS[drawn.group[row]], int(drawn.anatomy[row]), np.round(worst[-1], 4).tolist()
-        )
-    volumes, changes, smallest = np.array(worst).T
-    assert volumes.max() < AGREEMENT
-    assert changes.max() < AGREEMENT
-    assert smallest.min() > 0
+        worst.append(max(np.abs(_ratios(bench, subject, months) - 1).max() for months in (0.0, 6.0, 12.0, 24.0, 36.0)))
+        print(subject.participant_id, GROUPS[drawn.group[row]], int(drawn.anatomy[row]), f"{100 * worst[-1]:.2f} %")
+    assert max(worst) < AGREEMENT
 
 
 def test_the_volume_change_that_a_deformation_integrates_to_is_the_drawn_one(bench, subjects):
