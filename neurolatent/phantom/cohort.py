@@ -71,10 +71,7 @@ def write_phantom(  # noqa: PLR0913 - one option for each way in which a cohort 
         template: The template's maps, where nilearn is not installed.
         progress: Called with scans written and scans in all.
     """
-    chosen = _chosen(subjects, people)
-    if jobs < 1:
-        msg = f"Expected at least one job, got {jobs}."
-        raise SettingsError(msg)
+    chosen = _chosen(subjects, people, jobs)
     parameters = load_parameters()
     protocol = raw or RawProtocol()
     protocol.check(space)
@@ -89,37 +86,36 @@ def write_phantom(  # noqa: PLR0913 - one option for each way in which a cohort 
         **({"raw": asdict(protocol)} if space == "raw" else {}),
     }
     drawn = draw_people(parameters, seed=seed, index=chosen, arm=arm)
-    rows = range(len(chosen))
-    sessions = tuple(draw_sessions(parameters, drawn, row, visits=visits, repeats=repeats) for row in rows)
-    _claim(folder, {**settings, "people": chosen.tolist(), "parameters": parameters.fingerprint}, space)
-    job = Job(
-        folder,
-        parameters,
-        drawn,
-        sessions,
-        arm,
-        protocol if space == "raw" else None,
-        Grid(spacing_mm),
-        maps,
-        device,
+    sessions = tuple(
+        draw_sessions(parameters, drawn, row, visits=visits, repeats=repeats) for row in range(len(chosen))
     )
+    _claim(folder, {**settings, "people": chosen.tolist(), "parameters": parameters.fingerprint}, space)
+    job = Job(folder, parameters, drawn, sessions, arm, protocol if space == "raw" else None, grid, maps, device)
     records = _image(job, jobs, progress)
     write_tables(job)
+    _write_document(job, settings, records)
+    if extras:
+        write_extras(PhantomTruth.open(folder, template=maps, device=device), grid, extras, jobs=jobs)
+
+
+def _write_document(job: Job, settings: dict[str, Any], records: list[Record]) -> None:
+    """Write all that was drawn, last: a folder that has it is whole."""
     document = {
         "format_version": TRUTH_FORMAT,
         "simulation": True,
         **settings,
         "regions": REGIONS,
-        "parameters": parameters.table,
+        "parameters": job.parameters.table,
         "people": records,
     }
-    write_json(folder / TRUTH_FOLDER / PEOPLE_FILE, document)
-    if extras:
-        write_extras(PhantomTruth.open(folder, template=maps, device=device), grid, extras, jobs=jobs)
+    write_json(job.folder / TRUTH_FOLDER / PEOPLE_FILE, document)
 
 
-def _chosen(subjects: int, people: Sequence[int] | None) -> np.ndarray:
-    """Return the numbers of the people to write."""
+def _chosen(subjects: int, people: Sequence[int] | None, jobs: int) -> np.ndarray:
+    """Return the numbers of the people to write; refuse impossible counts."""
+    if jobs < 1:
+        msg = f"Expected at least one job, got {jobs}."
+        raise SettingsError(msg)
     if subjects < 1:
         msg = f"Expected at least one subject, got {subjects}."
         raise SettingsError(msg)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from neurolatent.phantom.parameters import GROUPS, PhantomParameters
+from neurolatent.phantom.parameters import GROUPS, PARTS, PhantomParameters
 from neurolatent.phantom.structures import OTHER_LOBES, SIDED, STRUCTURES, VENTRICLE, VENTRICLE_PARTS, sides
 
 PerPerson = Float[np.ndarray, "person"]
@@ -19,8 +19,7 @@ Rows = Int[np.ndarray, " row"]
 Deviates = Float[np.ndarray, "person deviate"]
 
 CONVERTING = GROUPS.index("cMCI")
-DIVIDED = (*VENTRICLE_PARTS, *OTHER_LOBES)
-DEVIATES = 2 * (len(DIVIDED) + len(SIDED))
+DEVIATES = 2 * (len(PARTS) + len(SIDED))
 """Standard normal deviates of a person that `divide` takes."""
 MAX_ACCELERATION = 0.05
 """Log volume per year²: small ventricles would otherwise explode."""
@@ -109,12 +108,12 @@ class _Own:
             own = self.parameters.parts[part]
             excess = np.array(own.rate_excess)
             years = self.drawn.age_years - self.parameters.age_limits_years[0]
-            first, second = self._deviates(DIVIDED.index(part), len(DIVIDED))
+            first, second = self._deviates(PARTS.index(part), len(PARTS))
             weight = np.log(own.share_at_55) + excess[0] * years + own.log_sd * first
             faster = excess[self.drawn.group] + own.rate_sd * second
         if sign:
             between = self.parameters.asymmetry[part]
-            first, second = self._deviates(2 * len(DIVIDED) + SIDED.index(part), len(SIDED))
+            first, second = self._deviates(2 * len(PARTS) + SIDED.index(part), len(SIDED))
             weight = weight - np.log(2) + 0.5 * sign * (between.mean + between.sd * first)
             faster = faster + 0.5 * sign * between.rate_sd * second
         return weight, faster

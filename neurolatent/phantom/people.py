@@ -11,7 +11,17 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from neurolatent.phantom.anatomy import DRAWS
-from neurolatent.phantom.courses import DEVIATES, Courses, Drawn, PerPerson, PerRegion, PerStructure, Rows, divide
+from neurolatent.phantom.courses import (
+    CONVERTING,
+    DEVIATES,
+    Courses,
+    Drawn,
+    PerPerson,
+    PerRegion,
+    PerStructure,
+    Rows,
+    divide,
+)
 from neurolatent.phantom.parameters import GROUPS, Arm, PhantomParameters
 from neurolatent.phantom.structures import STRUCTURES
 
@@ -155,7 +165,7 @@ def draw_people(parameters: PhantomParameters, *, seed: int, index: Int[np.ndarr
     expected = _expected(parameters, group, age_years, atypical) + np.log(intracranial_ml)[:, None]
     rate = parameters.rate[group] + parameters.rate_sd[group] * _rate_deviates(parameters, normal[:, 7:14])
     drawn = Drawn(group, age_years, expected + cohort + residual, rate)
-    converts = group == GROUPS.index("cMCI")
+    converts = group == CONVERTING
     lesions = parameters.hypointensities
     return People(
         seed=seed,
