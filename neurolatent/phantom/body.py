@@ -21,6 +21,7 @@ from neurolatent.phantom.lattice import (
     VectorField,
     blur_mm,
     flow_on_lattice,
+    invert,
 )
 from neurolatent.phantom.parameters import PhantomParameters
 from neurolatent.volume.space import CENTRE_MM, Grid
@@ -31,7 +32,7 @@ LESION_EDGE = 0.15
 """Of scores: how softly a hypointensity begins."""
 NEVER = 10.0
 PRESENT = 0.002
-BISECTIONS, MOST_CORRECTIONS = 24, 30
+BISECTIONS = 24
 REACH_MM, REACH_SHARE = 6.0, 0.02
 """Points are kept where the template's brain, blurred by so much, exceeds this share: within 12 mm of it."""
 
@@ -107,24 +108,11 @@ class Body:
         """Carry points of the person to those of the anatomy, changed as the person is."""
         return points + COARSE.sample(self.shape_inverse, points)
 
-    def from_anatomy(self, amplitudes: Amplitudes, points: Points) -> Points:
-        """Carry points of the anatomy to the person, changed by that much: the inverse of `to_anatomy`."""
-        changed = self.fields.apply(amplitudes, points)
-        return changed + COARSE.sample(self.shape, changed)
-
-    def exactly_to_anatomy(self, amplitudes: Amplitudes, points: Points, *, within_mm: float = 0.02) -> Points:
-        """Return the places that `from_anatomy` carries to these points, as near as stated.
-
-        `to_anatomy` is nearly its inverse: aiming beside each point by what was missed, again and again, is exact.
-        """
-        aims, places = points, self.to_anatomy(amplitudes, points)
-        for _ in range(MOST_CORRECTIONS):
-            missed = points - self.from_anatomy(amplitudes, places)
-            if float(missed.norm(dim=0).max()) < within_mm:
-                break
-            aims = aims + missed
-            places = self.to_anatomy(amplitudes, aims)
-        return places
+    def from_anatomy(self, amplitudes: Amplitudes, places: Points) -> Points:
+        """Carry places of the anatomy to the person, changed by that much: the inverse of `to_anatomy`."""
+        undo, roughly = self.fields.undoing(amplitudes), self.fields.roughly_applying(amplitudes)(places)
+        near = roughly + COARSE.sample(self.shape, roughly)
+        return invert(lambda points: undo(self.to_shape(points)), places, near)
 
     def hypointense(self, places: Points, threshold: float) -> Float[Tensor, " n"]:
         """Return how much of the white matter at places of the anatomy is hypointense."""

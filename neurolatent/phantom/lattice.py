@@ -22,6 +22,11 @@ Points = Float[Tensor, "3 n"]
 """World coordinates in millimetres, RAS+."""
 Velocity = Callable[[Points], Points]
 """Millimetres per unit time, at any points."""
+Carry = Callable[[Points], Points]
+"""Where points go."""
+PLAIN_CORRECTIONS, MOST_CORRECTIONS, LONGEST_CORRECTION_MM = 8, 60, 3.0
+SMALL_STEP_MM = 0.25
+"""To either side of a point, for a gradient: small beside every lattice."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,7 @@ def flow_on_lattice(
     return displacement.reshape(velocity.shape)
 
 
-def flow_points(velocity: Velocity, points: Points, *, steps: int = 2) -> Points:
+def flow_points(velocity: Velocity, points: Points, *, steps: int) -> Points:
     """Carry points along a stationary velocity for unit time by the midpoint rule.
 
     From the second step on, the velocity at the last midpoint leads to the next: one evaluation a step, not two.
@@ -104,6 +109,45 @@ def flow_points(velocity: Velocity, points: Points, *, steps: int = 2) -> Points
         latest = velocity(points + 0.5 * step * latest)
         points = points + step * latest
     return points
+
+
+def gradients(carry: Carry, points: Points) -> Float[Tensor, "n 3 3"]:
+    """Return the Jacobian matrices of a map at points, by central differences: entry (i, j) is of axis i along j."""
+    steps = SMALL_STEP_MM * torch.eye(3, device=points.device)[:, :, None]
+    columns = [(carry(points + step) - carry(points - step)) / (2 * SMALL_STEP_MM) for step in steps]
+    return torch.stack(columns).permute(2, 1, 0)
+
+
+def invert(carry: Carry, places: Points, near: Points, *, within_mm: float = 0.002) -> Points:
+    """Return the points that a one-to-one map carries to these places.
+
+    Most are found by moving each by what it misses; the few where the map is steep need Newton's rule.
+
+    Args:
+        carry: Without folds, and not far from the identity.
+        places: Where the points should arrive.
+        near: A guess of the points.
+        within_mm: How near to its place a point must arrive.
+    """
+    points, left = near.clone(), torch.arange(places.shape[1], device=places.device)
+    missed, trust = places - carry(near), torch.ones_like(near[0])
+    for correction in range(MOST_CORRECTIONS):
+        off = missed.norm(dim=0) > within_mm
+        left, missed, trust = left[off], missed[:, off], trust[off]
+        if not len(left):
+            break
+        step = missed if correction < PLAIN_CORRECTIONS else _newton_step(carry, points[:, left], missed)
+        aims = points[:, left] + step * trust
+        apart = places[:, left] - carry(aims)
+        nearer = apart.norm(dim=0) < missed.norm(dim=0)
+        points[:, left[nearer]] = aims[:, nearer]
+        missed, trust = torch.where(nearer, apart, missed), torch.where(nearer, 1.0, trust / 2)
+    return points
+
+
+def _newton_step(carry: Carry, points: Points, missed: Points) -> Points:
+    step = torch.linalg.lstsq(gradients(carry, points), missed.T[..., None]).solution[..., 0].T
+    return step * (LONGEST_CORRECTION_MM / step.norm(dim=0)).clamp_max(1.0)
 
 
 def volume_change(displacement: VectorField, spacing_mm: float) -> ScalarField:

@@ -114,3 +114,18 @@ def test_a_placement_is_rigid_and_turns_about_the_heads_centre():
     np.testing.assert_allclose(matrix[:3, :3] @ matrix[:3, :3].T, np.eye(3), atol=1e-12)
     centre = np.array([0.0, -17.0, 5.0, 1.0])
     np.testing.assert_allclose((matrix @ centre)[:3], [1.0, -15.0, 8.0])
+
+
+@pytest.mark.gpu
+def test_a_gpu_draws_the_image_that_the_cpu_draws(parameters, subjects, bench):
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    on_gpu = shared_workbench(template_maps(), "cuda")
+    there = make_subject(on_gpu, parameters, subjects[0].people, subjects[0].row)
+    (drawn, mask), (expected, expected_mask) = (
+        scan(one, subject, 0.0, GRID, _acquisition(subject, parameters))
+        for one, subject in ((on_gpu, there), (bench, subjects[0]))
+    )
+    assert (mask != expected_mask).mean() < 1e-4
+    np.testing.assert_allclose(drawn, expected, atol=5e-3)
+    assert np.abs(drawn - expected).mean() < 1e-4

@@ -11,6 +11,8 @@ from neurolatent.phantom.lattice import (
     divergence,
     flow_on_lattice,
     flow_points,
+    gradients,
+    invert,
     smooth_noise,
     velocity_from_growth,
     volume_change,
@@ -94,3 +96,19 @@ def test_nodes_that_are_known_to_stay_need_not_be_computed(velocity):
 def test_volume_change_of_a_uniform_scaling_is_its_cube():
     displacement = 0.1 * BOX.points().reshape(3, *BOX.shape)
     torch.testing.assert_close(volume_change(displacement, 2.0), torch.full(BOX.shape, 1.1**3), atol=1e-3, rtol=0)
+
+
+def test_a_map_is_inverted_even_where_it_is_steep(velocity):
+    moved = 3 * flow_on_lattice(velocity, BOX)
+    steep = moved * (
+        0.9 / -torch.linalg.eigvals(gradients(lambda places: BOX.sample(moved, places), BOX.points())).real.min()
+    )
+
+    def carry(points):
+        return points + BOX.sample(steep, points)
+
+    points = BOX.points()[:, ::3]
+    determinants = torch.linalg.det(gradients(carry, points))
+    assert 0 < determinants.min() < 0.3
+    found = invert(carry, carry(points), carry(points))
+    assert (carry(found) - carry(points)).norm(dim=0).max() < 0.003
