@@ -121,12 +121,18 @@ class Preprocess:
     """Where the source folder is now, if it moved."""
     json: bool = False
     """Print the outcome as JSON."""
+    options: steps.PreprocessSettings = field(default_factory=steps.PreprocessSettings)
 
     def run(self) -> int:
         """Preprocess and list what failed."""
         with progress_bars() as progress:
             outcome = steps.preprocess(
-                self.workspace, preset=self.preset, jobs=self.jobs, source=self.source, progress=progress
+                self.workspace,
+                preset=self.preset,
+                options=self.options,
+                jobs=self.jobs,
+                source=self.source,
+                progress=progress,
             )
         return _tell(outcome, as_json=self.json)
 

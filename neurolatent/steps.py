@@ -62,6 +62,22 @@ class PhantomSettings:
 
 
 @dataclass(frozen=True)
+class PreprocessSettings:
+    """Options of `preprocess`."""
+
+    registration: Literal["rigid", "similarity", "affine"] = "affine"
+    """To the template; between a person's scans it is always rigid."""
+    brain_extractor: str | None = None
+    """An installed program that makes the masks: synthstrip, hd-bet, or a command with {image} and {mask}."""
+    ignore_given_masks: bool = False
+    """Make all masks here, even where the source brings some."""
+    allow_mixed_masks: bool = False
+    """Go on where masks come from several makers, though a model can tell them apart."""
+    hold_out_visits: bool = False
+    """Also make each person's volumes as they would be without each inner visit, for filling that visit in."""
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a step did, in lines for a person."""
 
@@ -127,18 +143,26 @@ def preprocess(
     root: Path,
     *,
     preset: str = SHIPPED_RUN,
+    options: PreprocessSettings | None = None,
     jobs: int | None = None,
     source: Path | None = None,
     progress: Report | None = None,
 ) -> Outcome:
     """Bring every scan to the preset's grid; a bad scan is a line of the outcome and stops no other."""
-    from neurolatent.volume.preprocess import preprocess as preprocess_scans  # torchio and SimpleITK load only here
+    from neurolatent.volume.preprocess import Masks  # torchio and SimpleITK load only here
+    from neurolatent.volume.preprocess import preprocess as preprocess_scans
+
+    options = options or PreprocessSettings()
 
     workspace = Workspace(root)
     with workspace.lock():
         result = preprocess_scans(
             workspace,
             spacing_mm=find_preset(preset).spacing_mm,
+            registration=options.registration,
+            extractor=options.brain_extractor,
+            masks=Masks(ignore_given=options.ignore_given_masks, allow_mixed=options.allow_mixed_masks),
+            hold_out_visits=options.hold_out_visits,
             jobs=jobs or usable_cores(),
             source=source,
             progress=progress,

@@ -27,7 +27,7 @@ from neurolatent.phantom.lattice import (
     FINE,
     MEDIUM,
     Carry,
-    CoarseField,
+    Field,
     Points,
     ScalarField,
     VectorField,
@@ -61,8 +61,8 @@ class ChangeFields:
     """On COARSE, in the order of SMOOTH_FIELDS."""
     thinning: VectorField
     """On MEDIUM: moves the surface of the cortex everywhere."""
-    lobes: CoarseField
-    """On COARSE, in the order of CORTEX_FIELDS: how much of the thinning a unit amplitude of each lobe is."""
+    lobes: Field
+    """On MEDIUM, in the order of CORTEX_FIELDS: how much of the thinning a unit amplitude of each lobe is."""
 
     def undo(self, amplitudes: Amplitudes, points: Points) -> Points:
         """Carry points of the changed brain back to the anatomy."""
@@ -94,8 +94,8 @@ class ChangeFields:
 
     def _cortex_velocity(self, amplitudes: Amplitudes) -> Velocity:
         """Mix the lobes, and return the velocity at any points."""
-        share = torch.einsum("f,f...->...", amplitudes[CORTEX_PLACES], self.lobes)[None]
-        return lambda points: COARSE.sample(share, points) * MEDIUM.sample(self.thinning, points)
+        velocity = torch.einsum("f,f...->...", amplitudes[CORTEX_PLACES], self.lobes) * self.thinning
+        return lambda points: MEDIUM.sample(velocity, points)
 
 
 def build_change_fields(anatomy: Anatomy) -> ChangeFields:
@@ -142,7 +142,7 @@ def _thinning(anatomy: Anatomy) -> VectorField:
     return FINE.sample(velocity, MEDIUM.points()).reshape(3, *MEDIUM.shape)
 
 
-def _lobes(anatomy: Anatomy, thinning: VectorField) -> CoarseField:
+def _lobes(anatomy: Anatomy, thinning: VectorField) -> Field:
     """Confine the thinning to each lobe, so that a unit changes the lobe's log volume by 1 at first."""
     left, temporal, frontal, parietal, _ = blur_mm(anatomy.masks, COARSE, LOBE_BLUR_MM).clamp(0.0, 1.0)
     other = 1 - temporal
@@ -159,7 +159,7 @@ def _lobes(anatomy: Anatomy, thinning: VectorField) -> CoarseField:
     shares = anatomy.region_shares(nodes)[CORTEX_PLACES].reshape(-1, *MEDIUM.shape)
     scaled: list[ScalarField] = []
     for mask, region in zip(masks, shares, strict=True):
-        local = COARSE.sample(mask[None], nodes).reshape(MEDIUM.shape) * thinning
-        rate = (divergence(local, MEDIUM.spacing_mm) * region).sum() / region.sum()
-        scaled.append(mask / rate.abs())
+        share = COARSE.sample(mask[None], nodes).reshape(MEDIUM.shape)
+        rate = (divergence(share * thinning, MEDIUM.spacing_mm) * region).sum() / region.sum()
+        scaled.append(share / rate.abs())
     return torch.stack(scaled)

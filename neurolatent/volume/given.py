@@ -6,16 +6,18 @@ import numpy as np
 from nibabel.spatialimages import SpatialImage
 
 from neurolatent.errors import ScanError
-from neurolatent.provenance import hash_settings
 from neurolatent.shapes import MaskArray, VoxelArray
 from neurolatent.volume.load import hash_input, read_image
 from neurolatent.volume.quality import ScanOutcome, overlap, signal_and_contrast, template_mask
-from neurolatent.volume.records import Measures, ScanFiles, ScanRecord, read_record, recipe_hash, write_record
+from neurolatent.volume.recipe import Recipe
+from neurolatent.volume.records import Measures, ScanFiles, ScanRecord, read_record, write_record
 from neurolatent.volume.space import TEMPLATE_SPACE, Grid
 from neurolatent.workspace import ScanKey
 
 VOLUME_ENDING, MASK_ENDING = "_desc-preproc_T1w", "_desc-brain_mask"
 TOLERANCE = 1e-3
+GIVEN = "given"
+"""As `mask_source`: the mask came with a volume that was in standard space already."""
 
 
 def is_given(image: str) -> bool:
@@ -29,31 +31,29 @@ def given_mask_path(path: Path) -> Path:
     return path.with_name(path.name.replace(VOLUME_ENDING, MASK_ENDING))
 
 
-def take_given(key: ScanKey, path: Path, derivatives: Path, grid: Grid) -> ScanOutcome:
+def take_given(key: ScanKey, path: Path, derivatives: Path, recipe: Recipe) -> ScanOutcome:
     """Check and measure a standard-space scan; only its record is written, the cache reads the source.
 
     Raises:
         ScanError: If the scan or its mask cannot be used.
     """
-    files = ScanFiles(derivatives, key, grid.label)
+    files, grid = ScanFiles(derivatives, key, recipe.grid.label), recipe.grid
     inputs = {"image": hash_input(path), "mask": hash_input(given_mask_path(path))}
-    record, recipe = read_record(files.record), recipe_hash(grid)
-    reference_hash = hash_settings(inputs)
-    why = record.differs(inputs=inputs, reference_hash=reference_hash, recipe=recipe) if record else ""
+    record = read_record(files.record)
+    why = record.differs(inputs=inputs, recipe=recipe.hash) if record else ""
     if record and not why:
         return ScanOutcome(key, "skipped", "", "", record)
     files.discard()
     volume, mask = read_given(path, grid)
     record = ScanRecord(
         inputs=inputs,
-        reference=key,
-        reference_hash=reference_hash,
-        recipe_hash=recipe,
-        mask_source="given",
+        together={"/".join(key): inputs["image"]},
+        recipe_hash=recipe.hash,
+        mask_source=GIVEN,
         measures=_measure(volume, mask, grid),
         scan_from_standard=np.eye(4),
     )
-    write_record(files.record, key, record, grid)
+    write_record(files.record, key, record, recipe)
     return ScanOutcome(key, "done", "", why, record)
 
 
@@ -79,11 +79,13 @@ def read_given(path: Path, grid: Grid) -> tuple[VoxelArray, MaskArray]:
 def _measure(volume: VoxelArray, mask: MaskArray, grid: Grid) -> Measures:
     """Measure a scan whose registration is not known."""
     signal, contrast = signal_and_contrast(volume, mask, grid)
+    volume_ml = float(mask.sum()) * grid.spacing_mm**3 / 1000
     return Measures(
         affine_correlation=None,
         rigid_correlation=None,
         template_scale=None,
-        mask_volume_ml=float(mask.sum()) * grid.spacing_mm**3 / 1000,
+        mask_volume_ml=volume_ml,
+        intracranial_ml=volume_ml,
         template_overlap=overlap(mask, template_mask(grid)),
         coverage=1.0,
         signal_to_noise=signal,

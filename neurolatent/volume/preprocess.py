@@ -3,7 +3,7 @@
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 
 import SimpleITK as sitk  # noqa: N813
@@ -16,10 +16,13 @@ from neurolatent.shapes import MaskArray, VoxelArray
 from neurolatent.volume.cache import cache_hash, discard_cache, open_cache, write_cache
 from neurolatent.volume.given import is_given, read_given, take_given
 from neurolatent.volume.load import read_image
+from neurolatent.volume.native_mask import ESTIMATED, MaskFile, extractor_words, mask_beside, refuse_mixed
 from neurolatent.volume.quality import ScanOutcome, write_quality
-from neurolatent.volume.records import ScanFiles, ScanRecord, fingerprint
+from neurolatent.volume.recipe import Recipe
+from neurolatent.volume.records import ScanFiles
+from neurolatent.volume.search import Registration
 from neurolatent.volume.space import Grid
-from neurolatent.volume.subject import Person, RawScan
+from neurolatent.volume.subject import RawScan, hold_out, inner_sessions, take_person
 from neurolatent.workspace import ScanKey, Workspace
 
 BIDS_VERSION = "1.10.0"
@@ -46,13 +49,29 @@ class PersonTask:
 
     scans: tuple[RawScan, ...]
     derivatives: Path
-    grid: Grid
+    recipe: Recipe
+    hold_out_visits: bool
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Whose masks to use."""
+
+    ignore_given: bool = False
+    """Make all masks here, even where the source brings some."""
+    allow_mixed: bool = False
+    """Go on where masks come from several makers, which a model can tell apart."""
 
 
 def preprocess(
     workspace: Workspace,
     *,
     spacing_mm: float,
+    registration: Registration = "affine",
+    extractor: str | None = None,
+    together: bool = True,
+    masks: Masks = Masks(),
+    hold_out_visits: bool = False,
     jobs: int = 1,
     source: Path | None = None,
     progress: Progress | None = None,
@@ -62,23 +81,36 @@ def preprocess(
     Args:
         workspace: With the table of scans and its sidecar.
         spacing_mm: Of the grid.
+        registration: To the template; between a person's scans it is always rigid.
+        extractor: An installed program that makes the masks: see `volume.native_mask`.
+        together: Whether a person's scans are laid onto one another; each alone only to measure what that brings.
+        masks: What to do with masks that the source brings.
+        hold_out_visits: Also make, for every session between a person's first and last, the person's volumes as they
+            would be without it, in `derivatives/heldout/`.
         jobs: Processes, one thread each.
         source: Where the source folder is now, if it moved since the cohort was built.
         progress: Called as (what, done, total), in scans.
 
     Raises:
-        SettingsError: If the source folder is not there. A bad scan only fails itself.
+        SettingsError: If the source folder is not there, or its masks are of several makers. A bad scan only fails
+            itself.
     """
-    grid, visits = Grid(spacing_mm), read_visits(workspace.visits_tsv)
+    recipe, visits = Recipe(Grid(spacing_mm), registration, extractor, together), read_visits(workspace.visits_tsv)
     paths, outcomes = _locate(visits, _source_root(workspace, source))
+    if recipe.extractor:
+        extractor_words(recipe.extractor)
+    given = {} if masks.ignore_given else _given_masks(visits, paths)
+    if not masks.allow_mixed:
+        _refuse_mixed(visits, paths, given, recipe)
     report = progress or _silent
-    for outcome in _outcomes(visits, paths, workspace.derivatives, grid, jobs):
+    tasks = _tasks(visits, paths, given, workspace.derivatives, recipe, hold_out_visits=hold_out_visits)
+    for outcome in chain(_given(visits, paths, workspace.derivatives, recipe), _run(tasks, jobs)):
         outcomes[outcome.key] = outcome
         report("preprocess", len(outcomes), len(visits))
     ordered = [outcomes[visit.key] for visit in visits]
     _describe(workspace.derivatives)
     write_quality(workspace.quality_tsv, ordered)
-    _update_cache(workspace, ordered, paths, grid)
+    _update_cache(workspace, ordered, paths, recipe)
     return PreprocessResult(
         done=sum(outcome.status == "done" for outcome in ordered),
         skipped=sum(outcome.status == "skipped" for outcome in ordered),
@@ -112,20 +144,51 @@ def _locate(visits: Sequence[Visit], root: Path) -> tuple[dict[ScanKey, Path], d
     return paths, refused
 
 
-def _outcomes(
-    visits: Sequence[Visit], paths: dict[ScanKey, Path], derivatives: Path, grid: Grid, jobs: int
+def _given_masks(visits: Sequence[Visit], paths: dict[ScanKey, Path]) -> dict[ScanKey, MaskFile]:
+    """Return the masks that lie beside raw scans."""
+    raw = [visit.key for visit in visits if visit.key in paths and not is_given(visit.image)]
+    found = {key: mask_beside(paths[key]) for key in raw}
+    return {key: mask for key, mask in found.items() if mask}
+
+
+def _refuse_mixed(
+    visits: Sequence[Visit], paths: dict[ScanKey, Path], given: dict[ScanKey, MaskFile], recipe: Recipe
+) -> None:
+    raw = [visit.key for visit in visits if visit.key in paths and not is_given(visit.image)]
+    refuse_mixed(given[key].source if key in given else recipe.extractor or ESTIMATED for key in raw)
+
+
+def _given(
+    visits: Sequence[Visit], paths: dict[ScanKey, Path], derivatives: Path, recipe: Recipe
 ) -> Generator[ScanOutcome]:
-    usable = [visit for visit in visits if visit.key in paths]
+    """Take the scans that are in standard space already."""
     with _one_thread():
-        for visit in usable:
-            if is_given(visit.image):
-                yield _take_given(visit.key, paths[visit.key], derivatives, grid)
-        raw = sorted((visit for visit in usable if not is_given(visit.image)), key=_by_person_and_time)
-        tasks = [
-            PersonTask(tuple(RawScan(visit.key, paths[visit.key]) for visit in scans), derivatives, grid)
-            for _, scans in groupby(raw, key=lambda visit: visit.participant_id)
-        ]
-        yield from _run(tasks, jobs)
+        for visit in visits:
+            if visit.key in paths and is_given(visit.image):
+                yield _take_given(visit.key, paths[visit.key], derivatives, recipe)
+
+
+def _tasks(
+    visits: Sequence[Visit],
+    paths: dict[ScanKey, Path],
+    given: dict[ScanKey, MaskFile],
+    derivatives: Path,
+    recipe: Recipe,
+    *,
+    hold_out_visits: bool,
+) -> list[PersonTask]:
+    raw = sorted(
+        (visit for visit in visits if visit.key in paths and not is_given(visit.image)), key=_by_person_and_time
+    )
+    return [
+        PersonTask(
+            tuple(RawScan(visit.key, paths[visit.key], given.get(visit.key)) for visit in scans),
+            derivatives,
+            recipe,
+            hold_out_visits,
+        )
+        for _, scans in groupby(raw, key=lambda visit: visit.participant_id)
+    ]
 
 
 def _by_person_and_time(visit: Visit) -> tuple[str, float, str, int, str]:
@@ -135,33 +198,30 @@ def _by_person_and_time(visit: Visit) -> tuple[str, float, str, int, str]:
 def _run(tasks: Sequence[PersonTask], jobs: int) -> Generator[ScanOutcome]:
     if jobs <= 1 or len(tasks) <= 1:
         for task in tasks:
-            yield from _take_person(task)
+            yield from _take(task)
         return
     from joblib import Parallel, delayed, parallel_config
 
     with parallel_config(backend="loky", inner_max_num_threads=1):
         work = Parallel(n_jobs=jobs, return_as="generator_unordered")
-        results: Iterable[list[ScanOutcome]] = work(delayed(_in_process)(task) for task in tasks)  # pyright: ignore[reportAssignmentType]
+        results: Iterable[list[ScanOutcome]] = work(delayed(_take)(task) for task in tasks)  # pyright: ignore[reportAssignmentType]
         for outcomes in results:
             yield from outcomes
 
 
-def _in_process(task: PersonTask) -> list[ScanOutcome]:
+def _take(task: PersonTask) -> list[ScanOutcome]:
     with _one_thread():
-        return list(_take_person(task))
+        outcomes = take_person(task.scans, task.derivatives, task.recipe)
+        for session in inner_sessions(task.scans) if task.hold_out_visits else ():
+            hold_out(task.scans, task.derivatives, task.recipe, session=session)
+    return outcomes
 
 
-def _take_person(task: PersonTask) -> Generator[ScanOutcome]:
-    person = Person(task.derivatives, task.grid)
-    for scan in task.scans:
-        yield person.take(scan)
-
-
-def _take_given(key: ScanKey, path: Path, derivatives: Path, grid: Grid) -> ScanOutcome:
+def _take_given(key: ScanKey, path: Path, derivatives: Path, recipe: Recipe) -> ScanOutcome:
     try:
-        return take_given(key, path, derivatives, grid)
+        return take_given(key, path, derivatives, recipe)
     except ScanError as error:
-        ScanFiles(derivatives, key, grid.label).discard()
+        ScanFiles(derivatives, key, recipe.grid.label).discard()
         message = str(error)
         return ScanOutcome(key, "failed", message, message.partition(": ")[2], None)
 
@@ -192,9 +252,10 @@ def _describe(derivatives: Path) -> None:
 
 
 def _update_cache(
-    workspace: Workspace, outcomes: Iterable[ScanOutcome], paths: dict[ScanKey, Path], grid: Grid
+    workspace: Workspace, outcomes: Iterable[ScanOutcome], paths: dict[ScanKey, Path], recipe: Recipe
 ) -> None:
     """Write the volume cache, unless it holds exactly these scans already."""
+    grid, fingerprint = recipe.grid, recipe.fingerprint
     folder = workspace.cache(grid.spacing_mm)
     kept = [(outcome.key, outcome.record) for outcome in outcomes if outcome.record]
     if not kept:
@@ -202,18 +263,16 @@ def _update_cache(
         return
     keys, hashes = [key for key, _ in kept], [record.content_hash for _, record in kept]
     try:
-        if open_cache(folder).hash == cache_hash(keys, hashes, grid=grid, preprocessing=fingerprint(grid)):
+        if open_cache(folder).hash == cache_hash(keys, hashes, grid=grid, preprocessing=fingerprint):
             return
     except ScanError:
         pass  # absent or damaged: written below
-    scans = ((key, *_voxels(key, record, workspace, paths, grid), record.content_hash) for key, record in kept)
-    write_cache(folder, scans, count=len(kept), grid=grid, preprocessing=fingerprint(grid))
+    scans = ((key, *_voxels(key, workspace, paths, grid), record.content_hash) for key, record in kept)
+    write_cache(folder, scans, count=len(kept), grid=grid, preprocessing=fingerprint)
 
 
-def _voxels(
-    key: ScanKey, record: ScanRecord, workspace: Workspace, paths: dict[ScanKey, Path], grid: Grid
-) -> tuple[VoxelArray, MaskArray]:
-    if record.mask_source == "given":
+def _voxels(key: ScanKey, workspace: Workspace, paths: dict[ScanKey, Path], grid: Grid) -> tuple[VoxelArray, MaskArray]:
+    if is_given(paths[key].name):
         return read_given(paths[key], grid)
     files = ScanFiles(workspace.derivatives, key, grid.label)
     volume, mask = (read_image(path)[1] for path in (files.volume, files.mask))

@@ -1,4 +1,4 @@
-"""One affine from the template to a head; a person's later scans rigidly to the first."""
+"""One affine from the template to a head; a person's scans rigidly to one another."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,11 +16,12 @@ from neurolatent.volume.sampling import as_grid, as_map, blur, voxel_centres_mm
 from neurolatent.volume.search import (
     TYPICAL_SCALE,
     Level,
-    OneStart,
     Parameters,
     PerStart,
+    Registration,
     Wanted,
     as_affine,
+    as_parameters,
     climb,
     log_determinants,
     stack,
@@ -61,19 +62,25 @@ class Fit:
         return float(np.linalg.det(self.matrix[:3, :3]))
 
 
-def fit_affine(head: Head, name: str) -> Fit:
+def find_head(head: Head, name: str) -> Fit:
     """Lay the template onto a head; search further where the first result is implausible, refuse where both are.
 
-    The correlation is the search's, which tells good from bad; the matrix is the refined one.
+    The wide rim's correlation tells good from bad; for where the brain lies, see `fit_template`.
     """
-    fit, end = _search(head, _starts(PITCHES_RAD, UP_MM))
+    fit = _search(head, _starts(PITCHES_RAD, UP_MM))
     if fit.correlation < RETRY_BELOW_CORRELATION or not _possible(fit):
         wider = _search(head, _starts(FAR_PITCHES_RAD, FAR_UP_MM))
-        fit, end = max((fit, end), wider, key=lambda found: (_possible(found[0]), found[0].correlation))
+        fit = max((fit, wider), key=lambda found: (_possible(found), found.correlation))
     _refuse_bad(fit, name)
+    return fit
+
+
+def fit_template(head: Head, found: Fit, *, registration: Registration = "affine") -> Fit:
+    """Refine where the template lies in a head by the brain and little else; the correlation stays the search's."""
     brain = _template_points(FINE_AGAIN, NARROW_MARGIN_MM)
-    (refined,), _ = climb(head, brain, end[None], FINE_AGAIN)
-    return Fit(as_affine(refined, brain, head), fit.correlation)
+    begin = as_parameters(found.matrix, brain, head, registration=registration)
+    (refined,), _ = climb(head, brain, begin[None], FINE_AGAIN, registration=registration)
+    return Fit(as_affine(refined, brain, head), found.correlation)
 
 
 def _refuse_bad(fit: Fit, name: str) -> None:
@@ -89,25 +96,31 @@ def _refuse_bad(fit: Fit, name: str) -> None:
 
 
 def fit_rigid(reference: Head, template_in_reference: Fit, head: Head, name: str) -> Fit:
-    """Lay the brain of a person's first scan onto a later one; the matrix leads from the first to the later.
+    """Lay one scan's brain onto another of the same person; the matrix leads from the reference to the other.
 
     Only what lies inside the template's surface counts: face, neck and scalp move between visits.
     """
-    volume_at = {level: _reference_points(reference, template_in_reference, level) for level in (COARSE, FINE, FINEST)}
     ends = stack(
         start(pitch_rad=pitch, forward_mm=0.0, up_mm=up, scale=1.0) for pitch, up in product(PITCHES_RAD, UP_MM)
     )
-    correlations = ends.new_zeros(len(ends))
-    for level, kept in ((COARSE, KEPT), (FINE, 1), (FINEST, 1)):
-        ends, correlations = climb(head, volume_at[level], ends, level, rigid=True)
-        best = correlations.topk(kept)
-        ends, correlations = ends[best.indices], best.values
-    fit = Fit(as_affine(ends[0], volume_at[FINEST], head), float(correlations[0]))
+    points = {level: _reference_points(reference, template_in_reference, level) for level in (COARSE, FINE)}
+    for level, kept in ((COARSE, KEPT), (FINE, 1)):
+        ends, correlations = climb(head, points[level], ends, level, registration="rigid")
+        ends = ends[correlations.topk(kept).indices]
+    fit = refine_rigid(reference, template_in_reference, head, as_affine(ends[0], points[FINE], head))
     if fit.correlation < REFUSE_RIGID_BELOW_CORRELATION:
-        expected = f"expected a correlation with the first scan of at least {REFUSE_RIGID_BELOW_CORRELATION:.2f}"
-        msg = f"{name}: {expected}, got {fit.correlation:.2f}. Check that both scans show the same person's head."
+        expected = f"expected a correlation with the person's others of at least {REFUSE_RIGID_BELOW_CORRELATION:.2f}"
+        msg = f"{name}: {expected}, got {fit.correlation:.2f}. Check that all show the same person's head."
         raise ScanError(msg)
     return fit
+
+
+def refine_rigid(reference: Head, template_in_reference: Fit, head: Head, near: Affine) -> Fit:
+    """Refine a pose that is known to a millimetre or two."""
+    points = _reference_points(reference, template_in_reference, FINEST)
+    begin = as_parameters(near, points, head, registration="rigid")
+    (end,), (correlation,) = climb(head, points, begin[None], FINEST, registration="rigid")
+    return Fit(as_affine(end, points, head), float(correlation))
 
 
 def _possible(fit: Fit) -> bool:
@@ -122,14 +135,14 @@ def _starts(pitches_rad: Sequence[float], up_mm: Sequence[float]) -> Parameters:
     )
 
 
-def _search(head: Head, starts: Parameters) -> tuple[Fit, OneStart]:
-    """Return the best fit from all starts, and its parameters."""
+def _search(head: Head, starts: Parameters) -> Fit:
+    """Return the best fit from all starts."""
     coarse, correlations = climb(head, _template_points(COARSE, WIDE_MARGIN_MM), starts, COARSE)
     kept = coarse[_scores(coarse, correlations).topk(KEPT).indices]
     wanted = _template_points(FINE, WIDE_MARGIN_MM)
     fine, correlations = climb(head, wanted, kept, FINE)
     best = int(_scores(fine, correlations).argmax())
-    return Fit(as_affine(fine[best], wanted, head), float(correlations[best])), fine[best]
+    return Fit(as_affine(fine[best], wanted, head), float(correlations[best]))
 
 
 def _scores(parameters: Parameters, correlations: PerStart) -> PerStart:

@@ -3,10 +3,13 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import log
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from scipy.linalg import polar
+from scipy.spatial.transform import Rotation
 from torch import Tensor
 
 from neurolatent.shapes import Affine
@@ -19,6 +22,8 @@ TYPICAL_SCALE = 0.85
 ROTATION_WEIGHT, SIZE_WEIGHT, ANISOTROPY_WEIGHT, SHEAR_WEIGHT = 0.01, 0.5, 0.5, 1.0
 ROTATION, TRANSLATION, LOG_SCALE, SHEAR = slice(0, 3), slice(3, 6), slice(6, 9), slice(9, 12)
 
+Registration = Literal["rigid", "similarity", "affine"]
+"""What may differ between two images: their pose; and one scale; and three scales with shear."""
 Parameters = Float[Tensor, "start 12"]
 OneStart = Float[Tensor, "12"]
 PerStart = Float[Tensor, " start"]
@@ -52,9 +57,12 @@ def start(*, pitch_rad: float, forward_mm: float, up_mm: float, scale: float) ->
 
 
 def climb(
-    head: Head, wanted: Wanted, starts: Parameters, level: Level, *, rigid: bool = False
+    head: Head, wanted: Wanted, starts: Parameters, level: Level, *, registration: Registration = "affine"
 ) -> tuple[Parameters, PerStart]:
-    """Maximise the correlation from every start; return where each ends and its correlation there."""
+    """Maximise the correlation from every start; return where each ends and its correlation there.
+
+    Only an affine is held back by penalties: pose and one scale cannot go astray unnoticed.
+    """
     volume = blur(as_grid(head.voxels), level.smoothing_mm / WORKING_MM)
     to_voxel, voxel_offset = as_map(np.linalg.inv(head.world_from_voxel))
 
@@ -68,10 +76,12 @@ def climb(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, level.iterations, eta_min=level.step_mm / 20)
     for _ in range(level.iterations):
         optimiser.zero_grad()
-        loss = -correlation(parameters) if rigid else _penalty(parameters) - correlation(parameters)
+        loss = -correlation(parameters)
+        if registration == "affine":
+            loss = loss + _penalty(parameters)
         loss.sum().backward()
-        if rigid and parameters.grad is not None:
-            parameters.grad[:, LOG_SCALE.start :] = 0
+        if parameters.grad is not None:
+            _hold(parameters.grad, registration)
         optimiser.step()
         schedule.step()
     with torch.no_grad():
@@ -84,6 +94,28 @@ def as_affine(parameters: OneStart, wanted: Wanted, head: Head) -> Affine:
     affine = np.eye(4)
     affine[:3, :3], affine[:3, 3] = matrix[0].double().numpy(), offset[0].double().numpy()
     return affine
+
+
+def as_parameters(affine: Affine, wanted: Wanted, head: Head, *, registration: Registration = "affine") -> OneStart:
+    """Return the parameters of an affine, or of the nearest transform of fewer degrees of freedom.
+
+    Pose is that of the affine's rotation (polar decomposition) about the wanted image's centre; one scale keeps the
+    volume.
+    """
+    matrix = np.asarray(affine, dtype=np.float64)[:3, :3]
+    turned, stretched = np.linalg.qr(matrix) if registration == "affine" else polar(matrix)
+    if registration == "affine":
+        signs = np.sign(np.diag(stretched))
+        turned, stretched = turned * signs, stretched * signs[:, None]
+    scales = np.diag(stretched) if registration == "affine" else np.full(3, np.linalg.det(matrix) ** (1 / 3))
+    sheared = stretched / scales if registration == "affine" else np.eye(3)
+    row = torch.zeros(12)
+    row[ROTATION] = torch.from_numpy(Rotation.from_matrix(turned).as_rotvec() * RADIUS_MM)
+    row[TRANSLATION] = torch.from_numpy(matrix @ wanted.centre_mm.double().numpy() + affine[:3, 3] - head.centre_mm)
+    if registration != "rigid":
+        row[LOG_SCALE] = torch.from_numpy(np.log(scales) * RADIUS_MM)
+    row[SHEAR] = torch.from_numpy(sheared[np.triu_indices(3, 1)] * RADIUS_MM)
+    return row
 
 
 def log_determinants(parameters: Parameters) -> PerStart:
@@ -135,6 +167,15 @@ def _correlate(
     found = (found - (found * share).sum(dim=1, keepdim=True)) * seen
     sought = (wanted - share @ wanted[:, None]) * seen
     return (found * sought).sum(dim=1) / (found.norm(dim=1) * sought.norm(dim=1) + 1e-6)
+
+
+def _hold(gradient: Parameters, registration: Registration) -> None:
+    """Keep what a registration leaves alone where it is."""
+    if registration == "affine":
+        return
+    gradient[:, SHEAR] = 0
+    together = gradient[:, LOG_SCALE].mean(dim=1, keepdim=True) if registration == "similarity" else 0
+    gradient[:, LOG_SCALE] = together
 
 
 def _penalty(parameters: Parameters) -> PerStart:

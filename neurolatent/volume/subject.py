@@ -1,159 +1,298 @@
-"""One person's raw scans to standard space: the first by one affine, the later ones rigidly to the first."""
+"""One person's raw scans to standard space: laid onto one another halfway, then taken on by one transform."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
 from neurolatent.errors import ScanError
-from neurolatent.shapes import MaskArray
+from neurolatent.provenance import hash_file
+from neurolatent.shapes import Affine, MaskArray, VoxelArray
 from neurolatent.volume.brain import soft_mask
 from neurolatent.volume.head import WORKING_MM, Head, prepare_head
-from neurolatent.volume.load import hash_input, read_image, read_scan
+from neurolatent.volume.load import hash_input, read_scan
+from neurolatent.volume.midspace import MidSpace, Prepared, build_midspace, place_outside
+from neurolatent.volume.native_mask import ESTIMATED, MaskFile, extract, mask_beside, read_mask
 from neurolatent.volume.pictures import write_picture
 from neurolatent.volume.placed import Placed, coverage, mask_to_grid, volume_on_grid, write_image
 from neurolatent.volume.quality import ScanOutcome, overlap, signal_and_contrast, template_mask
-from neurolatent.volume.records import Measures, ScanFiles, ScanRecord, recipe_hash, write_record
-from neurolatent.volume.register import Fit, fit_affine, fit_rigid
-from neurolatent.volume.space import Grid
+from neurolatent.volume.recipe import Recipe
+from neurolatent.volume.records import (
+    Measures,
+    PersonRecord,
+    ScanFiles,
+    ScanRecord,
+    person_path,
+    read_person,
+    write_person,
+    write_record,
+)
+from neurolatent.volume.register import Fit, fit_template
+from neurolatent.volume.resample import resample
+from neurolatent.volume.transforms import write_transform
 from neurolatent.volume.warp import fit_warp
 from neurolatent.workspace import ScanKey
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class RawScan:
-    """A row of the table of scans, and where its image lies."""
+    """A row of the table of scans, and where its image and its mask lie."""
 
     key: ScanKey
     path: Path
+    mask: MaskFile | None = None
 
 
 @dataclass(frozen=True, eq=False)
-class Reference:
-    """The person's first usable scan: the template was laid onto it, the later scans follow it and share its mask.
+class Space:
+    """What a person's scans share: their mid-space, the template in it, and the mask."""
 
-    A brain shrinks and its cranium does not: one intracranial mask serves all visits of a person.
-    """
-
-    key: ScanKey
-    input_hash: str
-    head: Head
-    fit: Fit
+    mid: MidSpace
+    template: Fit
     mask: MaskArray
+    """On the grid of standard space."""
     mask_volume_ml: float
+    mask_source: str
+    together: Mapping[str, str]
 
 
-class Person:
-    """Takes one person's scans in order of time; what fails is an outcome, never an error."""
+def take_person(scans: Sequence[RawScan], derivatives: Path, recipe: Recipe) -> list[ScanOutcome]:
+    """Preprocess one person's scans, in order of time, unless they are finished; what fails is an outcome.
 
-    def __init__(self, derivatives: Path, grid: Grid) -> None:
-        self._derivatives, self._grid, self._recipe = derivatives, grid, recipe_hash(grid)
-        self._first: tuple[RawScan, ScanRecord] | None = None
-        self._reference: Reference | None = None
+    A brain shrinks and its cranium does not: one intracranial mask and one transform to the template serve all visits.
+    """
+    return _Person(scans, derivatives, recipe).take()
 
-    def take(self, scan: RawScan) -> ScanOutcome:
-        """Preprocess one scan, unless it is finished."""
-        files = ScanFiles(self._derivatives, scan.key, self._grid.label)
-        try:
-            return self._take(scan, files)
-        except ScanError as error:
-            message = str(error)
-        except (RuntimeError, np.linalg.LinAlgError) as error:
-            # SimpleITK and torch raise these for images that pass every check and still cannot be registered.
-            got = " ".join(str(error).split())
-            message = f"{scan.path.name}: expected a head that can be registered, got {got!r}. Look at the scan."
-        files.discard()
-        return ScanOutcome(scan.key, "failed", message, message.removeprefix(f"{scan.path.name}: "), None)
 
-    def _take(self, scan: RawScan, files: ScanFiles) -> ScanOutcome:
-        input_hash = hash_input(scan.path)
-        reference_hash = self._first[1].inputs["image"] if self._first else input_hash
-        record, why = files.finished(), ""
-        if record:
-            inputs = {"image": input_hash}
-            why = record.differs(inputs=inputs, reference_hash=reference_hash, recipe=self._recipe)
-            if not why:
-                self._first = self._first or (scan, record)
-                return ScanOutcome(scan.key, "skipped", "", "", record)
-        files.discard()
-        record = self._follow(scan, files, input_hash) if self._first else self._lead(scan, files, input_hash)
-        self._first = self._first or (scan, record)
-        return ScanOutcome(scan.key, "done", "", why, record)
+def hold_out(scans: Sequence[RawScan], derivatives: Path, recipe: Recipe, *, session: str) -> list[ScanOutcome]:
+    """Preprocess a person's scans as if one session were not known yet, then lay that session's scans onto the others.
 
-    def _lead(self, scan: RawScan, files: ScanFiles, input_hash: str) -> ScanRecord:
-        """Lay the template onto the person's first usable scan, and find the brain in it."""
-        raw = read_scan(scan.path)
-        head = prepare_head(raw, scan.path.name)
-        fit = fit_affine(head, scan.path.name)
-        soft = soft_mask(head, fit, fit_warp(head, fit))
-        reference = Reference(
-            key=scan.key,
-            input_hash=input_hash,
-            head=head,
-            fit=fit,
-            mask=mask_to_grid(soft, head, fit.matrix, self._grid),
+    Mid-space, transform and mask come from the other sessions alone.
+    """
+    return _Person(scans, derivatives, recipe, without=session).take()
+
+
+def inner_sessions(scans: Sequence[RawScan]) -> list[str]:
+    """Return the sessions between a person's first and last, for scans in order of time."""
+    return list(dict.fromkeys(scan.key.session_id for scan in scans))[1:-1]
+
+
+class _Person:
+    def __init__(
+        self, scans: Sequence[RawScan], derivatives: Path, recipe: Recipe, *, without: str | None = None
+    ) -> None:
+        self._scans = {scan.key: scan for scan in scans}
+        self._derivatives, self._recipe, self._without = derivatives, recipe, without
+        self._failures: dict[ScanKey, str] = {}
+
+    def take(self) -> list[ScanOutcome]:
+        inputs = self._inputs()
+        path = self._record_path()
+        known, why = read_person(path), ""
+        if known:
+            hashes = {_name(key): _joined(found) for key, found in inputs.items()}
+            why = known.differs(inputs=hashes, recipe=self._recipe.hash)
+            records = self._finished(known) if not why else None
+            if records is not None:
+                self._failures |= {_key(name): reason for name, reason in known.failures.items()}
+                return [self._outcome(key, records.get(key), "skipped", "") for key in self._scans]
+        path.unlink(missing_ok=True)
+        for key in self._scans:
+            self._files(key).discard()
+        unreadable = dict(self._failures)
+        records = self._work(inputs)
+        failed = {_name(key): reason for key, reason in self._failures.items() if key not in unreadable}
+        hashes = {_name(key): _joined(found) for key, found in inputs.items()}
+        if hashes:
+            write_person(path, PersonRecord(self._recipe.hash, hashes, failed))
+        return [self._outcome(key, records.get(key), "done", why) for key in self._scans]
+
+    def _inputs(self) -> dict[ScanKey, dict[str, str]]:
+        """Return the hashes of what each scan is made from; a file that is not there is a failure."""
+        found: dict[ScanKey, dict[str, str]] = {}
+        for key, scan in self._scans.items():
+            try:
+                found[key] = {"image": hash_input(scan.path)}
+            except ScanError as error:
+                self._fail(key, error)
+                continue
+            if scan.mask:
+                found[key]["mask"] = hash_file(scan.mask.path)
+        return found
+
+    def _finished(self, known: PersonRecord) -> dict[ScanKey, ScanRecord] | None:
+        """Return the records where every scan that did not fail has all its files."""
+        records: dict[ScanKey, ScanRecord] = {}
+        for name in known.inputs:
+            if name in known.failures:
+                continue
+            record = self._files(_key(name)).finished()
+            if record is None:
+                return None
+            records[_key(name)] = record
+        return records
+
+    def _work(self, inputs: Mapping[ScanKey, Mapping[str, str]]) -> dict[ScanKey, ScanRecord]:
+        heads = self._heads(inputs)
+        groups = [heads] if self._recipe.together else [{key: head} for key, head in heads.items()]
+        records: dict[ScanKey, ScanRecord] = {}
+        for group in groups:
+            known = {key: head for key, head in group.items() if key.session_id != self._without}
+            space = self._guarded(tuple(known), lambda known=known: self._space(known, inputs))
+            if space is None:
+                continue
+            for key, prepared in group.items():
+                if key in self._failures:
+                    continue
+                record = self._guarded((key,), lambda k=key, p=prepared, s=space: self._write(k, p, s, inputs[k]))
+                if record is not None:
+                    records[key] = record
+        return records
+
+    def _heads(self, keys: Mapping[ScanKey, object]) -> dict[ScanKey, Prepared]:
+        heads: dict[ScanKey, Prepared] = {}
+        for key in keys:
+            path = self._scans[key].path
+            head = self._guarded((key,), lambda path=path: prepare_head(read_scan(path), path.name))
+            if head is not None:
+                heads[key] = Prepared(head, path.name)
+        return heads
+
+    def _space(self, heads: Mapping[ScanKey, Prepared], inputs: Mapping[ScanKey, Mapping[str, str]]) -> Space | None:
+        """Lay the scans onto one another and the template onto their mean, and find the brain in it."""
+        mid, failures = build_midspace(heads)
+        for key, error in failures.items():
+            self._fail(key, error)
+        if mid is None:
+            return None
+        template = fit_template(mid.head, mid.template, registration=self._recipe.registration)
+        soft, source = self._mask(mid)
+        if soft is None:
+            soft = soft_mask(mid.head, template, fit_warp(mid.head, template))
+        return Space(
+            mid=mid,
+            template=template,
+            mask=mask_to_grid(soft, mid.head, template.matrix, self._recipe.grid),
             mask_volume_ml=float((soft > 0.5).sum()) * WORKING_MM**3 / 1000,
+            mask_source=source,
+            together={_name(key): inputs[key]["image"] for key in mid.scans},
         )
-        placed = Placed(scan.path.name, raw, head, fit.matrix)
-        record = self._write(files, placed, reference, rigid=None, input_hash=input_hash)
-        self._reference = reference
-        return record
 
-    def _follow(self, scan: RawScan, files: ScanFiles, input_hash: str) -> ScanRecord:
-        """Lay a later scan onto the first, and on through the first one's affine."""
-        reference = self._reference = self._reference or self._resumed()
+    def _mask(self, mid: MidSpace) -> tuple[VoxelArray | None, str]:
+        """Return the mean in mid-space of the masks that the scans bring or that a program makes, and who made them."""
+        given: list[VoxelArray] = []
+        sources: set[str] = set()
+        for key, fit in mid.scans.items():
+            scan = self._scans[key]
+            if scan.mask:
+                given.append(self._in_midspace(scan, scan.mask, mid.head, fit.matrix))
+                sources.add(scan.mask.source)
+            elif self._recipe.extractor:
+
+                def use(mask: MaskFile, scan: RawScan = scan, matrix: Affine = fit.matrix) -> VoxelArray:
+                    return self._in_midspace(scan, mask, mid.head, matrix)
+
+                given.append(extract(self._recipe.extractor, scan.path, use))
+                sources.add(self._recipe.extractor.split()[0])
+        if not given:
+            return None, ESTIMATED
+        return np.asarray(np.mean(given, axis=0), dtype=np.float32), "+".join(sorted(sources))
+
+    @staticmethod
+    def _in_midspace(scan: RawScan, mask: MaskFile, head: Head, scan_from_mid: Affine) -> VoxelArray:
         raw = read_scan(scan.path)
-        head = prepare_head(raw, scan.path.name)
-        rigid = fit_rigid(reference.head, reference.fit, head, scan.path.name)
-        placed = Placed(scan.path.name, raw, head, rigid.matrix @ reference.fit.matrix)
-        return self._write(files, placed, reference, rigid=rigid, input_hash=input_hash)
+        inside = read_mask(mask, raw)
+        i, j, k = head.voxels.shape
+        return resample(inside, np.linalg.inv(raw.world_from_voxel) @ scan_from_mid @ head.world_from_voxel, (i, j, k))
 
-    def _resumed(self) -> Reference:
-        """Return what an earlier run found of the first scan: a rerun's later scans come out the same."""
-        if self._first is None:
-            msg = "A later scan was taken before a first."
-            raise RuntimeError(msg)
-        scan, record = self._first
-        files = ScanFiles(self._derivatives, scan.key, self._grid.label)
-        _, mask = read_image(files.mask)
-        return Reference(
-            key=scan.key,
-            input_hash=record.inputs["image"],
-            head=prepare_head(read_scan(scan.path), scan.path.name),
-            fit=Fit(record.scan_from_standard, record.measures.affine_correlation or 0.0),
-            mask=mask > 0.5,
-            mask_volume_ml=record.measures.mask_volume_ml,
-        )
-
-    def _write(
-        self, files: ScanFiles, placed: Placed, reference: Reference, *, rigid: Fit | None, input_hash: str
-    ) -> ScanRecord:
-        """Write volume, mask, picture and, when all are there, the record."""
-        covered = coverage(placed, self._grid)
-        placed = placed.evened(reference.mask, self._grid)
-        volume = volume_on_grid(placed, reference.mask, self._grid)
-        signal, contrast = signal_and_contrast(volume, reference.mask, self._grid)
+    def _write(self, key: ScanKey, prepared: Prepared, space: Space, inputs: Mapping[str, str]) -> ScanRecord:
+        """Write volume, mask, transform, picture and, when all are there, the record."""
+        fit = space.mid.scans.get(key) or place_outside(space.mid, prepared)
+        scan = read_scan(self._scans[key].path)
+        grid, files = self._recipe.grid, self._files(key)
+        placed = Placed(prepared.name, scan, prepared.head, fit.matrix @ space.template.matrix)
+        covered = coverage(placed, grid)
+        placed = placed.evened(space.mask, grid)
+        volume = volume_on_grid(placed, space.mask, grid)
+        signal, contrast = signal_and_contrast(volume, space.mask, grid)
+        alone = len(space.mid.scans) == 1 and key in space.mid.scans
         measures = Measures(
-            affine_correlation=reference.fit.correlation,
-            rigid_correlation=rigid.correlation if rigid else None,
-            template_scale=reference.fit.determinant,
-            mask_volume_ml=reference.mask_volume_ml,
-            template_overlap=overlap(reference.mask, template_mask(self._grid)),
+            affine_correlation=space.template.correlation,
+            rigid_correlation=None if alone else fit.correlation,
+            template_scale=space.template.determinant,
+            mask_volume_ml=space.mask_volume_ml,
+            intracranial_ml=space.mask_volume_ml if space.mask_source == ESTIMATED else None,
+            template_overlap=overlap(space.mask, template_mask(grid)),
             coverage=covered,
             signal_to_noise=signal,
             contrast_to_noise=contrast,
         )
         record = ScanRecord(
-            inputs={"image": input_hash},
-            reference=reference.key,
-            reference_hash=reference.input_hash,
-            recipe_hash=self._recipe,
-            mask_source="estimated",
+            inputs=inputs,
+            together=space.together,
+            recipe_hash=self._recipe.hash,
+            mask_source=space.mask_source,
             measures=measures,
             scan_from_standard=placed.scan_from_standard,
+            flags=scan.flags,
         )
-        write_image(files.volume, volume, self._grid)
-        write_image(files.mask, reference.mask.astype(np.uint8), self._grid)
-        write_picture(files.picture, placed, reference.mask, self._grid)
-        write_record(files.record, files.key, record, self._grid)
+        write_image(files.volume, volume, grid)
+        write_image(files.mask, space.mask.astype(np.uint8), grid)
+        write_transform(files.transform, placed.scan_from_standard)
+        if not self._without:
+            write_picture(files.picture, placed, space.mask, grid)
+        write_record(files.record, key, record, self._recipe)
         return record
+
+    def _guarded(self, keys: Sequence[ScanKey], work: Callable[[], Result | None]) -> Result | None:
+        """Return what the work gives; an image that cannot be used is a failure of these scans."""
+        try:
+            return work()
+        except ScanError as error:
+            for key in keys:
+                self._fail(key, error)
+        except (RuntimeError, np.linalg.LinAlgError) as error:
+            # SimpleITK and torch raise these for images that pass every check and still cannot be registered.
+            got = " ".join(str(error).split())
+            for key in keys:
+                self._failures[key] = f"expected a head that can be registered, got {got!r}. Look at the scan."
+        for key in keys:
+            self._files(key).discard()
+        return None
+
+    def _fail(self, key: ScanKey, error: ScanError) -> None:
+        self._failures.setdefault(key, str(error).removeprefix(f"{self._scans[key].path.name}: "))
+
+    def _outcome(self, key: ScanKey, record: ScanRecord | None, status: str, why: str) -> ScanOutcome:
+        if record is not None:
+            return ScanOutcome(key, status, "", why, record)
+        reason = self._failures.get(key, "its person's scans could not be laid onto one another")
+        return ScanOutcome(key, "failed", f"{self._scans[key].path.name}: {reason}", reason, None)
+
+    def _files(self, key: ScanKey) -> ScanFiles:
+        return ScanFiles(self._derivatives, key, self._recipe.grid.label, self._without)
+
+    def _record_path(self) -> Path:
+        participant = next(iter(self._scans)).participant_id
+        return person_path(self._derivatives, participant, self._recipe.grid.label, self._without)
+
+
+def with_given_masks(scans: Sequence[RawScan]) -> list[RawScan]:
+    """Return the scans with the masks that lie beside them."""
+    return [RawScan(scan.key, scan.path, mask_beside(scan.path)) for scan in scans]
+
+
+def _name(key: ScanKey) -> str:
+    return "/".join(key)
+
+
+def _key(name: str) -> ScanKey:
+    return ScanKey(*name.split("/"))
+
+
+def _joined(hashes: Mapping[str, str]) -> str:
+    return "+".join(hashes[kind] for kind in sorted(hashes))

@@ -10,7 +10,7 @@ import SimpleITK as sitk  # noqa: N813
 from scipy.spatial.transform import Rotation
 
 from neurolatent.cohort.visits import Visit, write_visits
-from neurolatent.volume import head, pictures, placed, subject
+from neurolatent.volume import head, midspace, pictures, placed, subject
 from neurolatent.volume.register import Fit
 from neurolatent.volume.resample import resample
 from neurolatent.volume.target import TARGET_MM, registration_target
@@ -80,8 +80,10 @@ def write_workspace(root: Path, source: Path, visits: list[Visit]) -> Workspace:
 
 def skip_registration(replace: Callable[[object, str, object], None]) -> None:
     """Put heads that `write_head` wrote upright in their place without a search; `replace` sets an attribute."""
-    replace(subject, "fit_affine", lambda *_: Fit(pose(), 0.8))
-    replace(subject, "fit_rigid", lambda *_: Fit(np.eye(4), 0.9))
+    replace(midspace, "find_head", lambda *_: Fit(pose(), 0.8))
+    for search in ("fit_rigid", "refine_rigid"):
+        replace(midspace, search, lambda *_: Fit(np.eye(4), 0.9))
+    replace(subject, "fit_template", lambda _, found, **__: found)
     replace(subject, "fit_warp", lambda *_: Warp(()))
     replace(placed, "even_out", lambda given, _: given)
     replace(head, "_log_bias", lambda voxels, *_: np.zeros_like(voxels))

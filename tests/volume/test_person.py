@@ -1,4 +1,4 @@
-"""Claims about one person's scans: the first leads, later ones follow it, whatever fails."""
+"""Claims about one person's scans: they meet halfway and share mask and scale, whatever fails."""
 
 import json
 import shutil
@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from neurolatent.errors import ScanError
 from neurolatent.volume.preprocess import preprocess
 from neurolatent.workspace import ScanKey
 
@@ -40,13 +41,21 @@ def record(workspace, session):
     return json.loads(path.read_text())
 
 
-def test_the_earliest_scan_leads_whatever_the_tables_order(person):
+def test_every_scan_names_all_that_it_was_laid_onto(person):
     workspace, _ = person
     assert preprocess(workspace, spacing_mm=SPACING_MM).done == 3
-    assert {record(workspace, session)["reference"] for session in SESSIONS} == {"sub-01/ses-M00/1"}
+    names = [f"sub-01/{session}/1" for session in SESSIONS]
+    for session in SESSIONS:
+        assert record(workspace, session)["Sources"] == names
+        assert record(workspace, session)["rigid_correlation"] == 0.9
+
+
+def test_a_person_with_one_scan_is_laid_onto_nobody(person):
+    workspace, source = person
+    workspace = heads.write_workspace(workspace.root, source, [heads.visit("sub-01", "ses-M00.nii.gz")])
+    preprocess(workspace, spacing_mm=SPACING_MM)
     assert record(workspace, "ses-M00")["rigid_correlation"] is None
-    assert record(workspace, "ses-M12")["rigid_correlation"] == 0.9
-    assert record(workspace, "ses-M24")["Sources"] == ["sub-01/ses-M00/1", "sub-01/ses-M24/1"]
+    assert record(workspace, "ses-M00")["Sources"] == ["sub-01/ses-M00/1"]
 
 
 def test_all_visits_of_a_person_share_one_mask_and_one_scale(person):
@@ -61,7 +70,7 @@ def test_all_visits_of_a_person_share_one_mask_and_one_scale(person):
     assert len({record(workspace, session)["template_scale"] for session in SESSIONS}) == 1
 
 
-def test_a_later_scan_alone_comes_out_as_it_would_in_one_run(person):
+def test_a_person_whose_files_are_not_all_there_is_done_again_with_the_same_outcome(person):
     workspace, _ = person
     preprocess(workspace, spacing_mm=SPACING_MM)
     (volume,) = workspace.derivatives.glob("sub-01/ses-M24/anat/*_T1w.nii.gz")
@@ -69,23 +78,58 @@ def test_a_later_scan_alone_comes_out_as_it_would_in_one_run(person):
     before = volume.read_bytes(), path.read_text()
     path.unlink()
     result = preprocess(workspace, spacing_mm=SPACING_MM)
-    assert (result.done, result.skipped) == (1, 2)
+    assert (result.done, result.skipped) == (3, 0)
     assert (volume.read_bytes(), path.read_text()) == before
 
 
-def test_a_bad_first_scan_leaves_the_lead_to_the_second_until_it_is_mended(person):
+def test_a_bad_scan_stays_out_until_it_is_mended(person):
     workspace, source = person
     whole = (source / "ses-M00.nii.gz").read_bytes()
     (source / "ses-M00.nii.gz").write_bytes(b"")
     result = preprocess(workspace, spacing_mm=SPACING_MM)
     assert result.done == 2
     assert [key for key, _ in result.failures] == [ScanKey("sub-01", "ses-M00", "1")]
-    assert record(workspace, "ses-M24")["reference"] == "sub-01/ses-M12/1"
+    assert record(workspace, "ses-M24")["Sources"] == ["sub-01/ses-M12/1", "sub-01/ses-M24/1"]
     assert preprocess(workspace, spacing_mm=SPACING_MM).skipped == 2
     (source / "ses-M00.nii.gz").write_bytes(whole)
     mended = preprocess(workspace, spacing_mm=SPACING_MM)
     assert mended.done == 3
-    assert {why for _, why in mended.redone} == {"the person's first scan changed"}
+    assert {why for _, why in mended.redone} == {"a scan of the person changed, came or went"}
+
+
+def test_a_scan_that_cannot_be_registered_fails_once_and_is_remembered(person, monkeypatch):
+    workspace, _ = person
+    tried = []
+
+    def refuse(_reference, _fit, _head, name):
+        tried.append(name)
+        raise ScanError(f"{name}: expected a correlation, got none. Look at it.")
+
+    monkeypatch.setattr(heads.midspace, "fit_rigid", refuse)
+    for done in (1, 0):
+        result = preprocess(workspace, spacing_mm=SPACING_MM)
+        assert (result.done, len(result.failures)) == (done, 2)
+    assert tried == ["ses-M12.nii.gz", "ses-M24.nii.gz"]
+    assert min(message for _, message in result.failures) == "ses-M12.nii.gz: expected a correlation, got none. Look at it."
+
+
+def test_a_visit_that_is_held_out_has_no_part_in_the_others_volumes(person):
+    workspace, source = person
+    preprocess(workspace, spacing_mm=SPACING_MM, hold_out_visits=True)
+    held = workspace.derivatives / "heldout/sub-01"
+    assert [folder.name for folder in held.iterdir()] == ["ses-M12"]
+    names = {path.name for path in (held / "ses-M12").glob("*_T1w.nii.gz")}
+    assert names == {f"sub-01_{session}_space-MNI152NLin2009aSym_res-8_desc-preproc_T1w.nii.gz" for session in SESSIONS}
+    before = {path.name: path.read_bytes() for path in (held / "ses-M12").glob("*.nii.gz")}
+    heads.write_head(source / "ses-M12.nii.gz", heads.pose(), seed=99, scale=2.0)
+    assert preprocess(workspace, spacing_mm=SPACING_MM, hold_out_visits=True).done == 3
+    after = {path.name: path.read_bytes() for path in (held / "ses-M12").glob("*.nii.gz")}
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"sub-01_ses-M12_space-MNI152NLin2009aSym_res-8_desc-preproc_T1w.nii.gz"}
+    (path,) = (held / "ses-M12").glob("sub-01_ses-M12*_T1w.json")
+    assert json.loads(path.read_text())["Sources"] == [f"sub-01/{session}/1" for session in SESSIONS]
+    (path,) = (held / "ses-M12").glob("sub-01_ses-M00*_T1w.json")
+    assert json.loads(path.read_text())["Sources"] == ["sub-01/ses-M00/1", "sub-01/ses-M24/1"]
 
 
 def test_a_repeat_keeps_its_run_in_its_name_and_follows_the_first(person, raw_heads):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from neurolatent.volume.quality import ScanOutcome, overlap, signal_and_contrast, template_mask, write_quality
-from neurolatent.volume.records import Measures, ScanFiles, ScanRecord, read_record, write_record
+from neurolatent.volume.recipe import Recipe
+from neurolatent.volume.records import Measures, PersonRecord, ScanFiles, ScanRecord, read_record, write_record
 from neurolatent.volume.resample import resample_smoothed
 from neurolatent.volume.space import Grid
 from neurolatent.volume.template import template_maps
@@ -19,6 +20,7 @@ MEASURES = Measures(
     rigid_correlation=None,
     template_scale=0.7,
     mask_volume_ml=1400.5,
+    intracranial_ml=1400.5,
     template_overlap=0.95,
     coverage=1.0,
     signal_to_noise=8.0,
@@ -26,8 +28,7 @@ MEASURES = Measures(
 )
 RECORD = ScanRecord(
     inputs={"image": "aa"},
-    reference=ScanKey("sub-01", "ses-M00", "1"),
-    reference_hash="bb",
+    together={"sub-01/ses-M00/1": "bb", "sub-01/ses-M12/2": "aa"},
     recipe_hash="cc",
     mask_source="estimated",
     measures=MEASURES,
@@ -56,20 +57,31 @@ def test_noise_lowers_both_ratios_and_a_blank_volume_has_neither():
 
 def test_a_record_comes_back_to_the_last_bit(tmp_path):
     path = tmp_path / "record.json"
-    write_record(path, KEY, RECORD, GRID)
+    write_record(path, KEY, RECORD, Recipe(GRID))
     back = read_record(path)
     assert back.measures == MEASURES
     assert back.content_hash == RECORD.content_hash
-    assert back.reference == RECORD.reference
+    assert back.together == RECORD.together
     np.testing.assert_array_equal(back.scan_from_standard, RECORD.scan_from_standard)
 
 
 def test_a_record_tells_what_changed():
-    same = {"inputs": {"image": "aa"}, "reference_hash": "bb", "recipe": "cc"}
+    same = {"inputs": {"image": "aa"}, "recipe": "cc"}
     assert RECORD.differs(**same) == ""
     assert RECORD.differs(**same | {"inputs": {"image": "zz"}}) == "the scan changed"
-    assert RECORD.differs(**same | {"reference_hash": "zz"}) == "the person's first scan changed"
     assert RECORD.differs(**same | {"recipe": "zz"}) == "the settings changed"
+    person = PersonRecord("cc", {"sub-01/ses-M00/1": "bb"})
+    assert person.differs(inputs={"sub-01/ses-M00/1": "bb"}, recipe="cc") == ""
+    assert person.differs(inputs={}, recipe="cc") == "a scan of the person changed, came or went"
+
+
+def test_no_two_recipes_share_a_hash_and_the_mask_alone_leaves_the_fingerprint():
+    recipes = [
+        Recipe(GRID), Recipe(Grid(2.0)), Recipe(GRID, "rigid"), Recipe(GRID, "similarity"),
+        Recipe(GRID, extractor="synthstrip"), Recipe(GRID, together=False),
+    ]  # fmt: skip
+    assert len({recipe.hash for recipe in recipes}) == len(recipes)
+    assert len({recipe.fingerprint for recipe in recipes}) == 4
 
 
 def test_an_absent_record_or_one_of_another_format_is_none(tmp_path):

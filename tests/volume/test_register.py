@@ -14,7 +14,6 @@ from neurolatent.volume.load import Scan, read_scan
 from neurolatent.volume.preprocess import preprocess
 from neurolatent.volume.quality import overlap, template_mask
 from neurolatent.volume.register import Fit
-from neurolatent.volume.search import start
 from neurolatent.volume.space import Grid
 
 FIRST = heads.pose((14, -6, 8), (9, -12, 16))
@@ -81,7 +80,7 @@ def test_a_bad_correlation_is_refused_after_a_second_wider_search(head, monkeypa
 
     def poor(_head, starts):
         searches.append(len(starts))
-        return Fit(heads.pose(), 0.6), start(pitch_rad=0.0, forward_mm=0.0, up_mm=0.0, scale=0.85)
+        return Fit(heads.pose(), 0.6)
 
     monkeypatch.setattr(register, "_search", poor)
     wording = (
@@ -89,19 +88,19 @@ def test_a_bad_correlation_is_refused_after_a_second_wider_search(head, monkeypa
         r"Check that it is a T1w head and its orientation.$"
     )
     with pytest.raises(ScanError, match=wording):
-        register.fit_affine(head, "head.nii.gz")
+        register.find_head(head, "head.nii.gz")
     assert searches == [36, 80]
 
 
 def test_a_template_grown_to_the_whole_head_is_refused(head, monkeypatch):
-    grown = Fit(np.diag([1.2, 1.2, 1.2, 1.0]), 0.8), start(pitch_rad=0.0, forward_mm=0.0, up_mm=0.0, scale=1.0)
+    grown = Fit(np.diag([1.2, 1.2, 1.2, 1.0]), 0.8)
     monkeypatch.setattr(register, "_search", lambda *_: grown)
     wording = (
         r"^head.nii.gz: expected a head of 0.25 to 0.95 times the template's volume, got 1.73. "
         r"Check orientation, voxel size and field of view.$"
     )
     with pytest.raises(ScanError, match=wording):
-        register.fit_affine(head, "head.nii.gz")
+        register.find_head(head, "head.nii.gz")
 
 
 def test_a_volume_without_a_head_is_refused():
