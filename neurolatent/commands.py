@@ -134,6 +134,7 @@ class Preprocess:
                 source=self.source,
                 progress=progress,
             )
+        pipeline.write_quality(self.workspace)
         return _tell(outcome, as_json=self.json)
 
 

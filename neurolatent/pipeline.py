@@ -55,6 +55,7 @@ def run_study(settings: StudySettings, *, preprocessing: Path | None = None) -> 
         _say_all(built)
         with _timed("Preprocessing"):
             prepared = steps.preprocess(root, preset=settings.preset, jobs=jobs, progress=progress)
+            write_quality(root)
         _say_all(prepared)
         with _timed("Model"):
             _make_model(root, settings, progress)
@@ -82,6 +83,7 @@ def run_demo(out: Path, *, train: bool = False, jobs: int | None = None, device:
             )
         )
         _say_all(steps.preprocess(raw, jobs=jobs, progress=progress))
+        write_quality(raw)
     settings = StudySettings(
         name="phantom",
         out=out,
@@ -122,6 +124,14 @@ def _run_protocols(root: Path, settings: StudySettings, progress: Report) -> Non
                 )
         except NotApplicableError as reason:
             say(f"{protocol} does not apply: {reason}")
+
+
+def write_quality(root: Path) -> None:
+    """Write the page on which a person looks at every preprocessed scan."""
+    from neurolatent.report.quality_page import write_page  # Jinja2 loads only here
+    from neurolatent.workspace import Workspace
+
+    write_page(Workspace(root))
 
 
 def _report(root: Path, settings: StudySettings, preprocessing: Path | None) -> None:

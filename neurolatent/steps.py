@@ -73,6 +73,8 @@ class PreprocessSettings:
     """Make all masks here, even where the source brings some."""
     allow_mixed_masks: bool = False
     """Go on where masks come from several makers, though a model can tell them apart."""
+    dask: str | None = None
+    """Address or scheduler file of a Dask cluster to use instead of processes here."""
     hold_out_visits: bool = False
     """Also make each person's volumes as they would be without each inner visit, for filling that visit in."""
 
@@ -149,7 +151,7 @@ def preprocess(
     progress: Report | None = None,
 ) -> Outcome:
     """Bring every scan to the preset's grid; a bad scan is a line of the outcome and stops no other."""
-    from neurolatent.volume.preprocess import Masks  # torchio and SimpleITK load only here
+    from neurolatent.volume.preprocess import Options  # torchio and SimpleITK load only here
     from neurolatent.volume.preprocess import preprocess as preprocess_scans
 
     options = options or PreprocessSettings()
@@ -159,17 +161,23 @@ def preprocess(
         result = preprocess_scans(
             workspace,
             spacing_mm=find_preset(preset).spacing_mm,
-            registration=options.registration,
-            extractor=options.brain_extractor,
-            masks=Masks(ignore_given=options.ignore_given_masks, allow_mixed=options.allow_mixed_masks),
-            hold_out_visits=options.hold_out_visits,
+            options=Options(
+                registration=options.registration,
+                extractor=options.brain_extractor,
+                ignore_given_masks=options.ignore_given_masks,
+                allow_mixed_masks=options.allow_mixed_masks,
+                hold_out_visits=options.hold_out_visits,
+            ),
             jobs=jobs or usable_cores(),
+            scheduler=options.dask,
             source=source,
             progress=progress,
         )
     lines = [f"{'/'.join(key)}: {message}" for key, message in result.failures]
+    lines += [f"{'/'.join(key)}: left out, a reviewer failed it ({note})" for key, note in result.rejected]
     total = f"{result.done} preprocessed, {result.skipped} finished before, {len(result.failures)} failed"
-    return Outcome([*lines, total], failed=bool(result.failures))
+    looked = f"{result.flagged} flagged: look at {workspace.quality_html}"
+    return Outcome([*lines, total, looked], failed=bool(result.failures))
 
 
 def estimate_training(root: Path, *, preset: str, device: DeviceName) -> str:

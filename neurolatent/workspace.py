@@ -55,6 +55,16 @@ class Workspace:
         return self.derivatives / "quality.tsv"
 
     @property
+    def quality_html(self) -> Path:
+        """The page on which a person looks at every scan."""
+        return self.derivatives / "quality.html"
+
+    @property
+    def review_tsv(self) -> Path:
+        """What that person thought of them."""
+        return self.derivatives / "review.tsv"
+
+    @property
     def report_html(self) -> Path:
         """The report as one self-contained page."""
         return self.root / "report.html"

@@ -111,7 +111,11 @@ def check_age(age_years: float, where: str) -> float:
 def image_path(source_root: Path, image: str) -> Path:
     """Return where an image lies, and refuse a path that leaves the source root, by `..` or by a link."""
     root = source_root.resolve()
-    path = (root / image).resolve()
+    try:
+        path = (root / image).resolve()
+    except (OSError, RuntimeError) as error:
+        msg = f"{image}: expected an image inside {root}, got a link that leads to itself. Copy the image there."
+        raise ScanError(msg) from error
     if not path.is_relative_to(root):
         msg = f"{image}: expected an image inside {root}, got one at {path}. Copy it into the folder, or remove it."
         raise ScanError(msg)

@@ -7,8 +7,16 @@ from nibabel.spatialimages import SpatialImage
 
 from neurolatent.errors import ScanError
 from neurolatent.shapes import MaskArray, VoxelArray
+from neurolatent.volume.likeness import content_fingerprint
 from neurolatent.volume.load import hash_input, read_image
-from neurolatent.volume.quality import ScanOutcome, overlap, signal_and_contrast, template_mask
+from neurolatent.volume.measures import mask_smoothness, template_similarity
+from neurolatent.volume.quality import (
+    ScanOutcome,
+    overlap,
+    signal_and_contrast,
+    template_mask,
+    template_volume,
+)
 from neurolatent.volume.recipe import Recipe
 from neurolatent.volume.records import Measures, ScanFiles, ScanRecord, read_record, write_record
 from neurolatent.volume.space import TEMPLATE_SPACE, Grid
@@ -52,6 +60,7 @@ def take_given(key: ScanKey, path: Path, derivatives: Path, recipe: Recipe) -> S
         mask_source=GIVEN,
         measures=_measure(volume, mask, grid),
         scan_from_standard=np.eye(4),
+        content_fingerprint=content_fingerprint(volume, mask, grid.spacing_mm),
     )
     write_record(files.record, key, record, recipe)
     return ScanOutcome(key, "done", "", why, record)
@@ -90,6 +99,8 @@ def _measure(volume: VoxelArray, mask: MaskArray, grid: Grid) -> Measures:
         coverage=1.0,
         signal_to_noise=signal,
         contrast_to_noise=contrast,
+        template_similarity=template_similarity(volume, mask, template_volume(grid)),
+        mask_smoothness=mask_smoothness(mask, grid.spacing_mm),
     )
 
 

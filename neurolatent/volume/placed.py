@@ -6,6 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
+from jaxtyping import Float
 
 from neurolatent.errors import ScanError
 from neurolatent.provenance import whole_file
@@ -33,9 +34,15 @@ class Placed:
 
     def evened(self, mask: MaskArray, grid: Grid) -> "Placed":
         """Return the same scan with the bias field that is left inside the mask removed."""
-        grid_from_head = np.linalg.inv(self.head_from_grid(grid))
-        brain = resample(mask.astype(np.float32), grid_from_head, self.head.voxels.shape) > 0.5
-        return replace(self, head=even_out(self.head, brain))
+        return replace(self, head=even_out(self.head, self.brain_in_head(mask, grid)))
+
+    def brain_in_head(self, mask: MaskArray, grid: Grid) -> MaskOnTarget:
+        """Carry a mask of standard space to the working copy's voxels."""
+        return _carried(mask, self.head_from_grid(grid), self.head.voxels)
+
+    def brain_in_scan(self, mask: MaskArray, grid: Grid) -> MaskOnTarget:
+        """Carry a mask of standard space to the scan's voxels."""
+        return _carried(mask, self.scan_from_grid(grid), self.scan.voxels)
 
     def head_from_grid(self, grid: Grid) -> Affine:
         """Return the affine from a grid's voxels to those of the working copy."""
@@ -44,6 +51,11 @@ class Placed:
     def scan_from_grid(self, grid: Grid) -> Affine:
         """Return the affine from a grid's voxels to those of the scan."""
         return np.linalg.inv(self.scan.world_from_voxel) @ self.scan_from_standard @ grid.world_from_voxel
+
+
+def _carried(mask: MaskArray, target_from_grid: Affine, target: Float[np.ndarray, "_ _ _"]) -> MaskOnTarget:
+    i, j, k = target.shape
+    return resample(mask.astype(np.float32), np.linalg.inv(target_from_grid), (i, j, k)) > 0.5
 
 
 def volume_on_grid(placed: Placed, mask: MaskArray, grid: Grid) -> VoxelArray:

@@ -17,11 +17,13 @@ from neurolatent.volume.cache import cache_hash, discard_cache, open_cache, writ
 from neurolatent.volume.given import is_given, read_given, take_given
 from neurolatent.volume.load import read_image
 from neurolatent.volume.native_mask import ESTIMATED, MaskFile, extractor_words, mask_beside, refuse_mixed
-from neurolatent.volume.quality import ScanOutcome, write_quality
+from neurolatent.volume.quality import ScanOutcome, flags_of, write_quality
 from neurolatent.volume.recipe import Recipe
 from neurolatent.volume.records import ScanFiles
+from neurolatent.volume.review import read_review
 from neurolatent.volume.search import Registration
 from neurolatent.volume.space import Grid
+from neurolatent.volume.spread import spread
 from neurolatent.volume.subject import RawScan, hold_out, inner_sessions, take_person
 from neurolatent.workspace import ScanKey, Workspace
 
@@ -41,6 +43,10 @@ class PreprocessResult:
     """Of those done now, the ones that were finished once, and what changed since."""
     failures: tuple[tuple[ScanKey, str], ...]
     """Scans that could not be used, each with one line that names the file and says what to do."""
+    flagged: int
+    """Scans that should be looked at."""
+    rejected: tuple[tuple[ScanKey, str], ...]
+    """Scans that a reviewer failed, with the note: they are left out of the cache."""
 
 
 @dataclass(frozen=True)
@@ -54,25 +60,34 @@ class PersonTask:
 
 
 @dataclass(frozen=True)
-class Masks:
-    """Whose masks to use."""
+class Options:
+    """How to preprocess, where the usual way will not do."""
 
-    ignore_given: bool = False
+    registration: Registration = "affine"
+    """To the template; between a person's scans it is always rigid."""
+    extractor: str | None = None
+    """An installed program that makes the masks: see `volume.native_mask`."""
+    together: bool = True
+    """Whether a person's scans are laid onto one another; each alone only to measure what that brings."""
+    ignore_given_masks: bool = False
     """Make all masks here, even where the source brings some."""
-    allow_mixed: bool = False
+    allow_mixed_masks: bool = False
     """Go on where masks come from several makers, which a model can tell apart."""
+    hold_out_visits: bool = False
+    """Also make, for every session between a person's first and last, the person's volumes as they would be without
+    it, in `derivatives/heldout/`."""
+
+
+DEFAULTS = Options()
 
 
 def preprocess(
     workspace: Workspace,
     *,
     spacing_mm: float,
-    registration: Registration = "affine",
-    extractor: str | None = None,
-    together: bool = True,
-    masks: Masks = Masks(),
-    hold_out_visits: bool = False,
+    options: Options = DEFAULTS,
     jobs: int = 1,
+    scheduler: str | None = None,
     source: Path | None = None,
     progress: Progress | None = None,
 ) -> PreprocessResult:
@@ -81,13 +96,9 @@ def preprocess(
     Args:
         workspace: With the table of scans and its sidecar.
         spacing_mm: Of the grid.
-        registration: To the template; between a person's scans it is always rigid.
-        extractor: An installed program that makes the masks: see `volume.native_mask`.
-        together: Whether a person's scans are laid onto one another; each alone only to measure what that brings.
-        masks: What to do with masks that the source brings.
-        hold_out_visits: Also make, for every session between a person's first and last, the person's volumes as they
-            would be without it, in `derivatives/heldout/`.
+        options: Registration, masks, visits to hold out.
         jobs: Processes, one thread each.
+        scheduler: A Dask cluster to use instead: see `volume.spread`.
         source: Where the source folder is now, if it moved since the cohort was built.
         progress: Called as (what, done, total), in scans.
 
@@ -95,27 +106,34 @@ def preprocess(
         SettingsError: If the source folder is not there, or its masks are of several makers. A bad scan only fails
             itself.
     """
-    recipe, visits = Recipe(Grid(spacing_mm), registration, extractor, together), read_visits(workspace.visits_tsv)
+    recipe = Recipe(Grid(spacing_mm), options.registration, options.extractor, options.together)
+    visits = read_visits(workspace.visits_tsv)
     paths, outcomes = _locate(visits, _source_root(workspace, source))
     if recipe.extractor:
         extractor_words(recipe.extractor)
-    given = {} if masks.ignore_given else _given_masks(visits, paths)
-    if not masks.allow_mixed:
+    given = {} if options.ignore_given_masks else _given_masks(visits, paths)
+    if not options.allow_mixed_masks:
         _refuse_mixed(visits, paths, given, recipe)
     report = progress or _silent
-    tasks = _tasks(visits, paths, given, workspace.derivatives, recipe, hold_out_visits=hold_out_visits)
-    for outcome in chain(_given(visits, paths, workspace.derivatives, recipe), _run(tasks, jobs)):
+    tasks = _tasks(
+        visits, paths, given, workspace.derivatives.resolve(), recipe, hold_out_visits=options.hold_out_visits
+    )
+    for outcome in chain(_given(visits, paths, workspace.derivatives, recipe), _run(tasks, jobs, scheduler)):
         outcomes[outcome.key] = outcome
         report("preprocess", len(outcomes), len(visits))
     ordered = [outcomes[visit.key] for visit in visits]
     _describe(workspace.derivatives)
-    write_quality(workspace.quality_tsv, ordered)
-    _update_cache(workspace, ordered, paths, recipe)
+    flags = flags_of(ordered)
+    write_quality(workspace.quality_tsv, ordered, flags)
+    rejected = {key: verdict.note for key, verdict in read_review(workspace.review_tsv).items() if not verdict.passed}
+    _update_cache(workspace, [outcome for outcome in ordered if outcome.key not in rejected], paths, recipe)
     return PreprocessResult(
         done=sum(outcome.status == "done" for outcome in ordered),
         skipped=sum(outcome.status == "skipped" for outcome in ordered),
         redone=tuple((o.key, o.reason) for o in ordered if o.status == "done" and o.reason),
         failures=tuple((o.key, o.message) for o in ordered if o.status == "failed"),
+        flagged=sum(bool(reasons) for reasons in flags.values()),
+        rejected=tuple((o.key, rejected[o.key]) for o in ordered if o.key in rejected),
     )
 
 
@@ -162,7 +180,7 @@ def _given(
     visits: Sequence[Visit], paths: dict[ScanKey, Path], derivatives: Path, recipe: Recipe
 ) -> Generator[ScanOutcome]:
     """Take the scans that are in standard space already."""
-    with _one_thread():
+    with one_thread():
         for visit in visits:
             if visit.key in paths and is_given(visit.image):
                 yield _take_given(visit.key, paths[visit.key], derivatives, recipe)
@@ -195,22 +213,18 @@ def _by_person_and_time(visit: Visit) -> tuple[str, float, str, int, str]:
     return visit.participant_id, visit.months, visit.session_id, len(visit.run), visit.run
 
 
-def _run(tasks: Sequence[PersonTask], jobs: int) -> Generator[ScanOutcome]:
-    if jobs <= 1 or len(tasks) <= 1:
-        for task in tasks:
-            yield from _take(task)
-        return
-    from joblib import Parallel, delayed, parallel_config
+def _run(tasks: Sequence[PersonTask], jobs: int, scheduler: str | None) -> Generator[ScanOutcome]:
+    for outcomes in spread(_take, tasks, lost=_lost, jobs=jobs, scheduler=scheduler):
+        yield from outcomes
 
-    with parallel_config(backend="loky", inner_max_num_threads=1):
-        work = Parallel(n_jobs=jobs, return_as="generator_unordered")
-        results: Iterable[list[ScanOutcome]] = work(delayed(_take)(task) for task in tasks)  # pyright: ignore[reportAssignmentType]
-        for outcomes in results:
-            yield from outcomes
+
+def _lost(task: PersonTask, why: str) -> list[ScanOutcome]:
+    """Return the outcomes of a person whose process died, twice."""
+    return [ScanOutcome(scan.key, "failed", f"{scan.path.name}: {why}", why, None) for scan in task.scans]
 
 
 def _take(task: PersonTask) -> list[ScanOutcome]:
-    with _one_thread():
+    with one_thread():
         outcomes = take_person(task.scans, task.derivatives, task.recipe)
         for session in inner_sessions(task.scans) if task.hold_out_visits else ():
             hold_out(task.scans, task.derivatives, task.recipe, session=session)
@@ -227,7 +241,7 @@ def _take_given(key: ScanKey, path: Path, derivatives: Path, recipe: Recipe) -> 
 
 
 @contextmanager
-def _one_thread() -> Generator[None]:
+def one_thread() -> Generator[None]:
     """Keep every library to one thread: persons, not voxels, are what runs in parallel."""
     before = torch.get_num_threads(), sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
     torch.set_num_threads(1)

@@ -2,8 +2,8 @@
 
 import csv
 import io
-from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, astuple, dataclass, fields
 from functools import cache
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from neurolatent.provenance import write_text
 from neurolatent.shapes import MaskArray, VoxelArray
+from neurolatent.volume.outliers import flag_outliers
 from neurolatent.volume.records import Measures, ScanRecord
 from neurolatent.volume.resample import resample_smoothed
 from neurolatent.volume.sampling import voxel_centres_mm
@@ -21,7 +22,7 @@ from neurolatent.workspace import ScanKey
 
 MISSING = "n/a"
 MEASURES = tuple(field.name for field in fields(Measures))
-COLUMNS = (*ScanKey._fields, "status", "reason", "mask_source", *MEASURES)
+COLUMNS = (*ScanKey._fields, "status", "reason", "flags", "mask_source", *MEASURES)
 MIN_TISSUE_VOXELS = 20
 TISSUE_PROBABILITY = 0.7
 
@@ -40,7 +41,14 @@ class ScanOutcome:
     record: ScanRecord | None
 
 
-def write_quality(path: Path, outcomes: Iterable[ScanOutcome]) -> None:
+def flags_of(outcomes: Iterable[ScanOutcome]) -> dict[ScanKey, tuple[str, ...]]:
+    """Return why each usable scan should be looked at: by its file, by limits, and by the rest of the cohort."""
+    records = {outcome.key: outcome.record for outcome in outcomes if outcome.record}
+    outlying = flag_outliers({key: asdict(record.measures) for key, record in records.items()})
+    return {key: (*record.flags, *outlying[key]) for key, record in records.items()}
+
+
+def write_quality(path: Path, outcomes: Iterable[ScanOutcome], flags: Mapping[ScanKey, Sequence[str]]) -> None:
     """Write one row a scan, in the order given; a table that says the same is left alone."""
     text = io.StringIO()
     writer = csv.writer(text, delimiter="\t", lineterminator="\n")
@@ -48,10 +56,11 @@ def write_quality(path: Path, outcomes: Iterable[ScanOutcome]) -> None:
     for outcome in outcomes:
         record = outcome.record
         if record is None:
-            writer.writerow([*outcome.key, "failed", outcome.reason, *[MISSING] * (len(MEASURES) + 1)])
+            writer.writerow([*outcome.key, "failed", outcome.reason, *[MISSING] * (len(MEASURES) + 2)])
         else:
             measures = [_cell(value) for value in astuple(record.measures)]
-            writer.writerow([*outcome.key, "done", MISSING, record.mask_source, *measures])
+            flagged = "; ".join(flags.get(outcome.key, ())) or MISSING
+            writer.writerow([*outcome.key, "done", MISSING, flagged, record.mask_source, *measures])
     if not path.is_file() or path.read_text(encoding="utf-8") != text.getvalue():
         write_text(path, text.getvalue())
 
@@ -59,6 +68,14 @@ def write_quality(path: Path, outcomes: Iterable[ScanOutcome]) -> None:
 def template_mask(grid: Grid) -> MaskArray:
     """Return the template's intracranial space on a grid."""
     return template_distances_mm(grid) < 0
+
+
+@cache
+def template_volume(grid: Grid) -> VoxelArray:
+    """Return the template's T1 on a grid."""
+    maps = template_maps()
+    map_from_grid = np.linalg.inv(maps.world_from_voxel) @ grid.world_from_voxel
+    return np.asarray(resample_smoothed(maps.t1, map_from_grid, grid.shape), dtype=np.float32)
 
 
 @cache

@@ -41,6 +41,16 @@ class Measures:
     """Mean over SD in white matter."""
     contrast_to_noise: float | None
     """White less grey matter over their pooled SD."""
+    template_similarity: float
+    """Correlation with the template's T1 inside the mask."""
+    mask_smoothness: float
+    """Area of the mask's surface without its fine detail over its own."""
+    bias_strength: float | None = None
+    """How much brighter the removed field made one end of the brain than the other."""
+    clipped_share: float | None = None
+    """Share of the brain's voxels at the raw scan's highest value."""
+    ringing: float | None = None
+    """Ghosts of the brain in the air, over its median intensity; rises with motion."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +67,9 @@ class ScanRecord:
     scan_from_standard: Affine
     """World to world, in millimetres."""
     flags: tuple[str, ...] = ()
-    """What a person should know of the scan's header."""
+    """What a person should know of the scan's file."""
+    content_fingerprint: str = ""
+    """What the volume shows, to find near-duplicates by: see `volume.likeness`."""
 
     def differs(self, *, inputs: Mapping[str, str], recipe: str) -> str:
         """Say what changed since the record was made; nothing where all is as it was."""
@@ -192,6 +204,7 @@ def write_record(path: Path, key: ScanKey, record: ScanRecord, recipe: Recipe) -
         "mask_source": record.mask_source,
         "scan_from_standard": record.scan_from_standard.tolist(),
         "flags": list(record.flags),
+        "content_fingerprint": record.content_fingerprint,
         **asdict(record.measures),
         "versions": _versions(),
     }
@@ -213,6 +226,7 @@ def read_record(path: Path) -> ScanRecord | None:
         measures=Measures(**{name: content[name] for name in Measures.__dataclass_fields__}),
         scan_from_standard=np.array(content["scan_from_standard"], dtype=np.float64),
         flags=tuple(content["flags"]),
+        content_fingerprint=content["content_fingerprint"],
     )
 
 

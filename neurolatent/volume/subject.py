@@ -12,12 +12,14 @@ from neurolatent.provenance import hash_file
 from neurolatent.shapes import Affine, MaskArray, VoxelArray
 from neurolatent.volume.brain import soft_mask
 from neurolatent.volume.head import WORKING_MM, Head, prepare_head
+from neurolatent.volume.likeness import content_fingerprint
 from neurolatent.volume.load import hash_input, read_scan
+from neurolatent.volume.measures import bias_strength, clipped_share, mask_smoothness, ringing, template_similarity
 from neurolatent.volume.midspace import MidSpace, Prepared, build_midspace, place_outside
 from neurolatent.volume.native_mask import ESTIMATED, MaskFile, extract, mask_beside, read_mask
 from neurolatent.volume.pictures import write_picture
 from neurolatent.volume.placed import Placed, coverage, mask_to_grid, volume_on_grid, write_image
-from neurolatent.volume.quality import ScanOutcome, overlap, signal_and_contrast, template_mask
+from neurolatent.volume.quality import ScanOutcome, overlap, signal_and_contrast, template_mask, template_volume
 from neurolatent.volume.recipe import Recipe
 from neurolatent.volume.records import (
     Measures,
@@ -30,7 +32,7 @@ from neurolatent.volume.records import (
     write_record,
 )
 from neurolatent.volume.register import Fit, fit_template
-from neurolatent.volume.resample import resample
+from neurolatent.volume.resample import resample, voxel_sizes_mm
 from neurolatent.volume.transforms import write_transform
 from neurolatent.volume.warp import fit_warp
 from neurolatent.workspace import ScanKey
@@ -56,8 +58,13 @@ class Space:
     mask: MaskArray
     """On the grid of standard space."""
     mask_volume_ml: float
+    mask_smoothness: float
     mask_source: str
     together: Mapping[str, str]
+
+    def alone(self, key: ScanKey) -> bool:
+        """Tell whether a scan was laid onto none but itself."""
+        return list(self.mid.scans) == [key]
 
 
 def take_person(scans: Sequence[RawScan], derivatives: Path, recipe: Recipe) -> list[ScanOutcome]:
@@ -173,11 +180,13 @@ class _Person:
         soft, source = self._mask(mid)
         if soft is None:
             soft = soft_mask(mid.head, template, fit_warp(mid.head, template))
+        mask = mask_to_grid(soft, mid.head, template.matrix, self._recipe.grid)
         return Space(
             mid=mid,
             template=template,
-            mask=mask_to_grid(soft, mid.head, template.matrix, self._recipe.grid),
+            mask=mask,
             mask_volume_ml=float((soft > 0.5).sum()) * WORKING_MM**3 / 1000,
+            mask_smoothness=mask_smoothness(mask, self._recipe.grid.spacing_mm),
             mask_source=source,
             together={_name(key): inputs[key]["image"] for key in mid.scans},
         )
@@ -218,27 +227,15 @@ class _Person:
         covered = coverage(placed, grid)
         placed = placed.evened(space.mask, grid)
         volume = volume_on_grid(placed, space.mask, grid)
-        signal, contrast = signal_and_contrast(volume, space.mask, grid)
-        alone = len(space.mid.scans) == 1 and key in space.mid.scans
-        measures = Measures(
-            affine_correlation=space.template.correlation,
-            rigid_correlation=None if alone else fit.correlation,
-            template_scale=space.template.determinant,
-            mask_volume_ml=space.mask_volume_ml,
-            intracranial_ml=space.mask_volume_ml if space.mask_source == ESTIMATED else None,
-            template_overlap=overlap(space.mask, template_mask(grid)),
-            coverage=covered,
-            signal_to_noise=signal,
-            contrast_to_noise=contrast,
-        )
         record = ScanRecord(
             inputs=inputs,
             together=space.together,
             recipe_hash=self._recipe.hash,
             mask_source=space.mask_source,
-            measures=measures,
+            measures=self._measure(placed, volume, space, None if space.alone(key) else fit.correlation, covered),
             scan_from_standard=placed.scan_from_standard,
             flags=scan.flags,
+            content_fingerprint=content_fingerprint(volume, space.mask, grid.spacing_mm),
         )
         write_image(files.volume, volume, grid)
         write_image(files.mask, space.mask.astype(np.uint8), grid)
@@ -247,6 +244,29 @@ class _Person:
             write_picture(files.picture, placed, space.mask, grid)
         write_record(files.record, key, record, self._recipe)
         return record
+
+    def _measure(
+        self, placed: Placed, volume: VoxelArray, space: Space, rigid_correlation: float | None, covered: float
+    ) -> Measures:
+        grid = self._recipe.grid
+        signal, contrast = signal_and_contrast(volume, space.mask, grid)
+        brain_in_scan, brain_in_head = placed.brain_in_scan(space.mask, grid), placed.brain_in_head(space.mask, grid)
+        return Measures(
+            affine_correlation=space.template.correlation,
+            rigid_correlation=rigid_correlation,
+            template_scale=space.template.determinant,
+            mask_volume_ml=space.mask_volume_ml,
+            intracranial_ml=space.mask_volume_ml if space.mask_source == ESTIMATED else None,
+            template_overlap=overlap(space.mask, template_mask(grid)),
+            coverage=covered,
+            signal_to_noise=signal,
+            contrast_to_noise=contrast,
+            template_similarity=template_similarity(volume, space.mask, template_volume(grid)),
+            mask_smoothness=space.mask_smoothness,
+            bias_strength=bias_strength(placed.head.log_bias, brain_in_head),
+            clipped_share=clipped_share(placed.scan.voxels, brain_in_scan),
+            ringing=ringing(placed.scan.voxels, brain_in_scan, voxel_sizes_mm(placed.scan.world_from_voxel).tolist()),
+        )
 
     def _guarded(self, keys: Sequence[ScanKey], work: Callable[[], Result | None]) -> Result | None:
         """Return what the work gives; an image that cannot be used is a failure of these scans."""

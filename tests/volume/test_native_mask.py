@@ -10,7 +10,7 @@ import pytest
 
 from neurolatent.errors import SettingsError
 from neurolatent.volume.native_mask import mask_beside, refuse_mixed
-from neurolatent.volume.preprocess import Masks, preprocess
+from neurolatent.volume.preprocess import Options, preprocess
 from neurolatent.volume.quality import overlap
 from neurolatent.volume.resample import resample
 from neurolatent.volume.target import registration_target
@@ -72,7 +72,7 @@ def test_a_mask_beside_the_scan_is_used_and_never_called_intracranial(workspace)
     smaller = float((registration_target().distance_mm < -6).sum()) * 8 / 1000 * heads.SCALE**3
     assert found["mask_volume_ml"] == pytest.approx(smaller, rel=0.03)
     given = mask(workspace, "sub-01")
-    assert preprocess(workspace, spacing_mm=SPACING_MM, masks=Masks(ignore_given=True)).done == 2
+    assert preprocess(workspace, spacing_mm=SPACING_MM, options=Options(ignore_given_masks=True)).done == 2
     assert record(workspace, "sub-01")["mask_source"] == "estimated"
     assert overlap(given, mask(workspace, "sub-01")) < 0.95
 
@@ -90,7 +90,7 @@ def test_masks_of_two_makers_are_refused_unless_allowed(workspace):
     wording = r"^expected masks of one source for the whole cohort, got 1 estimated, 1 given: .*--allow-mixed-masks"
     with pytest.raises(SettingsError, match=wording):
         preprocess(workspace, spacing_mm=SPACING_MM)
-    assert preprocess(workspace, spacing_mm=SPACING_MM, masks=Masks(allow_mixed=True)).done == 2
+    assert preprocess(workspace, spacing_mm=SPACING_MM, options=Options(allow_mixed_masks=True)).done == 2
     refuse_mixed(["given", "given"])
 
 
@@ -129,7 +129,7 @@ def test_the_maker_is_read_from_the_datasets_description(tmp_path):
 def test_an_installed_program_makes_the_mask_without_a_shell(workspace, tmp_path):
     (tmp_path / "extract.py").write_text(PROGRAM)
     command = f"{sys.executable} {tmp_path / 'extract.py'} {{image}} {{mask}} ; touch {tmp_path / 'shell'}"
-    assert preprocess(workspace, spacing_mm=SPACING_MM, extractor=command).done == 2
+    assert preprocess(workspace, spacing_mm=SPACING_MM, options=Options(extractor=command)).done == 2
     assert not (tmp_path / "shell").exists()
     assert record(workspace, "sub-01")["mask_source"] != "estimated"
     assert record(workspace, "sub-01")["mask_volume_ml"] == pytest.approx(35 * 45 * 40 * 27 / 1000, rel=0.03)
@@ -137,10 +137,13 @@ def test_an_installed_program_makes_the_mask_without_a_shell(workspace, tmp_path
 
 def test_a_program_that_fails_or_is_not_there_says_so(workspace, tmp_path):
     with pytest.raises(SettingsError, match="expected an installed program, found no 'mri_synthstrip' on the path"):
-        preprocess(workspace, spacing_mm=SPACING_MM, extractor="synthstrip")
+        preprocess(workspace, spacing_mm=SPACING_MM, options=Options(extractor="synthstrip"))
     with pytest.raises(SettingsError, match=r"expected \{image\} and \{mask\} in the command"):
-        preprocess(workspace, spacing_mm=SPACING_MM, extractor=f"{sys.executable} {{image}}")
+        preprocess(workspace, spacing_mm=SPACING_MM, options=Options(extractor=f"{sys.executable} {{image}}"))
     (tmp_path / "broken.py").write_text("raise SystemExit('no licence found')")
     command = f"{sys.executable} {tmp_path / 'broken.py'} {{image}} {{mask}}"
-    messages = {message for _, message in preprocess(workspace, spacing_mm=SPACING_MM, extractor=command).failures}
+    messages = {
+        message
+        for _, message in preprocess(workspace, spacing_mm=SPACING_MM, options=Options(extractor=command)).failures
+    }
     assert all(message.endswith("got exit status 1: no licence found") for message in messages)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from neurolatent.errors import ScanError
-from neurolatent.volume.preprocess import preprocess
+from neurolatent.volume.preprocess import Options, preprocess
 from neurolatent.workspace import ScanKey
 
 SPACING_MM = 8.0
@@ -103,26 +103,30 @@ def test_a_scan_that_cannot_be_registered_fails_once_and_is_remembered(person, m
 
     def refuse(_reference, _fit, _head, name):
         tried.append(name)
-        raise ScanError(f"{name}: expected a correlation, got none. Look at it.")
+        msg = f"{name}: expected a correlation, got none. Look at it."
+        raise ScanError(msg)
 
     monkeypatch.setattr(heads.midspace, "fit_rigid", refuse)
     for done in (1, 0):
         result = preprocess(workspace, spacing_mm=SPACING_MM)
         assert (result.done, len(result.failures)) == (done, 2)
     assert tried == ["ses-M12.nii.gz", "ses-M24.nii.gz"]
-    assert min(message for _, message in result.failures) == "ses-M12.nii.gz: expected a correlation, got none. Look at it."
+    assert (
+        min(message for _, message in result.failures)
+        == "ses-M12.nii.gz: expected a correlation, got none. Look at it."
+    )
 
 
 def test_a_visit_that_is_held_out_has_no_part_in_the_others_volumes(person):
     workspace, source = person
-    preprocess(workspace, spacing_mm=SPACING_MM, hold_out_visits=True)
+    preprocess(workspace, spacing_mm=SPACING_MM, options=Options(hold_out_visits=True))
     held = workspace.derivatives / "heldout/sub-01"
     assert [folder.name for folder in held.iterdir()] == ["ses-M12"]
     names = {path.name for path in (held / "ses-M12").glob("*_T1w.nii.gz")}
     assert names == {f"sub-01_{session}_space-MNI152NLin2009aSym_res-8_desc-preproc_T1w.nii.gz" for session in SESSIONS}
     before = {path.name: path.read_bytes() for path in (held / "ses-M12").glob("*.nii.gz")}
     heads.write_head(source / "ses-M12.nii.gz", heads.pose(), seed=99, scale=2.0)
-    assert preprocess(workspace, spacing_mm=SPACING_MM, hold_out_visits=True).done == 3
+    assert preprocess(workspace, spacing_mm=SPACING_MM, options=Options(hold_out_visits=True)).done == 3
     after = {path.name: path.read_bytes() for path in (held / "ses-M12").glob("*.nii.gz")}
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"sub-01_ses-M12_space-MNI152NLin2009aSym_res-8_desc-preproc_T1w.nii.gz"}

@@ -25,6 +25,8 @@ MEASURES = Measures(
     coverage=1.0,
     signal_to_noise=8.0,
     contrast_to_noise=None,
+    template_similarity=0.7,
+    mask_smoothness=0.94,
 )
 RECORD = ScanRecord(
     inputs={"image": "aa"},
@@ -102,10 +104,12 @@ def test_file_names_follow_bids_and_pictures_always_say_the_run(tmp_path):
 def test_the_table_says_the_same_of_scans_done_now_and_before(status, tmp_path):
     path = tmp_path / "quality.tsv"
     failed = ScanOutcome(ScanKey("sub-02", "ses-1", "1"), "failed", "scan.nii: expected …", "expected …", None)
-    write_quality(path, [ScanOutcome(KEY, status, "", "the scan changed", RECORD), failed])
+    outcomes = [ScanOutcome(KEY, status, "", "the scan changed", RECORD), failed]
+    write_quality(path, outcomes, {KEY: ("clipped_share 0.2", "odd")})
     with path.open() as file:
         done, bad = csv.DictReader(file, delimiter="\t")
-    assert list(done)[:5] == ["participant_id", "session_id", "run", "status", "reason"]
+    assert list(done)[:6] == ["participant_id", "session_id", "run", "status", "reason", "flags"]
+    assert (done["flags"], bad["flags"]) == ("clipped_share 0.2; odd", "n/a")
     assert (done["status"], done["reason"], done["affine_correlation"]) == ("done", "n/a", "0.8123")
     assert (done["rigid_correlation"], done["mask_source"]) == ("n/a", "estimated")
     assert (bad["status"], bad["reason"], bad["mask_volume_ml"]) == ("failed", "expected …", "n/a")
