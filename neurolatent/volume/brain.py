@@ -11,13 +11,13 @@ from neurolatent.volume.sampling import voxel_centres_mm
 from neurolatent.volume.target import template_distance_mm
 from neurolatent.volume.warp import Warp
 
-BASE_MARGIN_MM = 1.0
+BASE_MARGIN_MM = 1.2
 # Fluid over the convexity is thicker than the template's: the margin grows with height.
 VERTEX_MARGIN_MM, VERTEX_FROM_Z_MM, VERTEX_TO_Z_MM = 1.2, -20.0, 40.0
 # Dark voxels at the rim are skull or fluid and pull the surface in; those as bright as brain push it out.
-DARK_MARGIN_MM, DARK_BELOW = 2.0, 0.3
+DARK_MARGIN_MM, DARK_BELOW = 3.0, 0.3
 # Brighter still is fat or marrow.
-BRIGHT_MARGIN_MM, BRIGHT_FROM, BRIGHT_RANGE = 1.5, 0.75, 0.25
+BRIGHT_MARGIN_MM, BRIGHT_FROM, BRIGHT_RANGE = 2.0, 0.75, 0.25
 DEEP_MM = -20.0
 INTENSITY_SIGMA_VOXELS, MASK_SIGMA_VOXELS = 0.5, 1.0
 
