@@ -5,6 +5,7 @@ Cost:   about 30 minutes on two cores; a rerun does only what is missing
 Writes: docs/results/preprocessing.md
 """
 
+import csv
 import json
 import resource
 import tempfile
@@ -21,8 +22,11 @@ import tyro
 from joblib import Parallel, delayed
 from scipy import ndimage
 
+from neurolatent import steps
+from neurolatent.analysis.tissue import VOLUME_NAMES, measure_volumes
 from neurolatent.console import say
 from neurolatent.errors import ScanError
+from neurolatent.phantom import write_phantom
 from neurolatent.phantom.geometry import tissue_maps
 from neurolatent.phantom.parameters import load_parameters
 from neurolatent.phantom.people import draw_people, person_rng
@@ -33,16 +37,18 @@ from neurolatent.phantom.workbench import shared_workbench
 from neurolatent.provenance import write_json, write_text
 from neurolatent.shapes import Affine, MaskArray, VoxelArray
 from neurolatent.volume.brain import soft_mask
+from neurolatent.volume.cache import open_cache
 from neurolatent.volume.head import Head, prepare_head
 from neurolatent.volume.load import read_scan
 from neurolatent.volume.placed import Placed, mask_to_grid, volume_on_grid
-from neurolatent.volume.preprocess import one_thread
+from neurolatent.volume.preprocess import Options, one_thread, preprocess
 from neurolatent.volume.quality import overlap, template_mask
 from neurolatent.volume.register import find_head, fit_template
 from neurolatent.volume.resample import resample
 from neurolatent.volume.space import Grid
 from neurolatent.volume.template import template_maps
 from neurolatent.volume.warp import fit_warp
+from neurolatent.workspace import ScanKey, Workspace
 
 VOXEL_MM, GRID = 2.0, Grid(2.0)
 GREY_CODES = (23, 30, 31, 32, 36, 37, 38, 39, 47, 48, 55, 56, 57, 58, 59, 60, 71, 72, 73, 75, 76)
@@ -54,7 +60,7 @@ CHOSEN_ON = (
     "IXI567", "IXI608",
 )  # fmt: skip
 """The 24 heads on which settings were chosen; the table is of the others."""
-SEED, RESAMPLES = 31, 2000
+SEED, RESAMPLES, REPEATED = 31, 2000, 16
 Result = dict[str, Any]
 
 
@@ -223,9 +229,7 @@ def measure_poses(settings: Evidence) -> Result:
     """Scan phantom heads in many poses, voxels, orientations, fields and integer types, and compare with the rest."""
     found: list[dict[str, float]] = []
     for row in range(2):
-        with torch.inference_mode():
-            subject = _subject(row)
-            rest = _posed(subject, None)
+        rest = _posed(_subject(row), None)
         answers: list[dict[str, float]] = Parallel(n_jobs=settings.jobs)(  # pyright: ignore[reportAssignmentType]
             delayed(_pose_error)(row, number, rest) for number in range(25)
         )
@@ -328,6 +332,43 @@ def _subject(row: int) -> Subject:
         )
 
 
+def measure_repeats(settings: Evidence) -> Result:
+    """Preprocess two scans of one day, together and each alone, and compare the volumes measured from them."""
+    source = settings.folder / "repeats_source"
+    write_phantom(
+        source, subjects=REPEATED, seed=SEED, visits=1, space="raw", repeats=1.0,
+        raw=RawProtocol(voxel_mm=(1.2, 1.2, 1.2)), jobs=settings.jobs,
+    )  # fmt: skip
+    lines: list[str] = []
+    for title, together in (("together, halfway between both", True), ("each alone", False)):
+        workspace = Workspace(settings.folder / ("repeats_together" if together else "repeats_alone"))
+        steps.build("phantom", source, out=workspace.root)
+        preprocess(workspace, spacing_mm=GRID.spacing_mm, options=Options(together=together), jobs=settings.jobs)
+        cache = open_cache(workspace.cache(GRID.spacing_mm))
+        with workspace.quality_tsv.open(encoding="utf-8", newline="") as file:
+            rows = {tuple(row[part] for part in ScanKey._fields): row for row in csv.DictReader(file, delimiter="\t")}
+        volumes = measure_volumes(cache, range(len(cache.keys)))
+        masks_ml = np.array([float(rows[tuple(key)]["mask_volume_ml"]) for key in cache.keys])
+        tissue = [VOLUME_NAMES.index(f"{kind} matter, whole brain") for kind in ("grey", "white")]
+        brain = masks_ml * volumes[:, tissue].sum(axis=1)
+        ventricles = masks_ml * volumes[:, VOLUME_NAMES.index("CSF, lateral ventricles")]
+        for name, values in (("brain", brain), ("lateral ventricles", ventricles)):
+            lines.append(f"- {title}: within-subject SD of {name} {_within_sd_percent(cache.keys, values)}")
+    return {"title": "Phantom heads scanned twice on one day", "lines": lines}
+
+
+def _within_sd_percent(keys: Sequence[ScanKey], values: np.ndarray) -> str:
+    """Return the SD of two measurements of one person, in per cent, with an interval over people."""
+    by_person: dict[str, list[float]] = {}
+    for key, value in zip(keys, values.tolist(), strict=True):
+        by_person.setdefault(key.participant_id, []).append(value)
+    pairs = np.array([pair for pair in by_person.values() if len(pair) == 2])
+    squares = (100 * (pairs[:, 0] - pairs[:, 1]) / pairs.mean(axis=1)) ** 2 / 2
+    drawn = [np.sqrt(np.random.default_rng(s).choice(squares, len(squares)).mean()) for s in range(RESAMPLES)]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return f"{np.sqrt(squares.mean()):.2f} [{low:.2f}, {high:.2f}] % ({len(pairs)} people)"
+
+
 def measure_time(settings: Evidence) -> Result:
     """Time the chain of one scan, and what two workers bring."""
     paths = _images(settings.source)[:16]
@@ -396,6 +437,7 @@ def _mean(values: np.ndarray, form: str) -> str:
 SECTIONS: dict[str, Callable[[Evidence], Result]] = {
     "heads": measure_others,
     "poses": measure_poses,
+    "repeats": measure_repeats,
     "time": measure_time,
 }
 

@@ -18,6 +18,11 @@ class ScanKey(NamedTuple):
     run: str
 
 
+def made_without(key: ScanKey, session: str) -> ScanKey:
+    """Name a scan's volume that was made as if a session of its person were not known yet."""
+    return key._replace(run=f"{key.run}.without.{session}")
+
+
 def resolution_label(spacing_mm: float) -> str:
     """Name a grid as BIDS does, without a dot: 1.5 gives `1p5`, 4.0 gives `4`."""
     return f"{spacing_mm:g}".replace(".", "p")
@@ -77,6 +82,10 @@ class Workspace:
     def cache(self, spacing_mm: float) -> Path:
         """Folder of the memory-mapped volumes on the grid of that spacing."""
         return self.derivatives / f"cache_res-{resolution_label(spacing_mm)}"
+
+    def held_out_cache(self, spacing_mm: float) -> Path:
+        """The same for volumes that were made without a session which is to be filled in."""
+        return self.derivatives / "heldout" / self.cache(spacing_mm).name
 
     def model(self, run: str) -> Path:
         """Folder of the weights and card of one trained or imported model."""

@@ -4,7 +4,7 @@ Run:    neurolatent run fill_missing_visit WORKSPACE
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from neurolatent.analysis.study import Study
 from neurolatent.analysis.triplets import SPANS_MONTHS, Triplet, draw_triplets, find_triplets
 from neurolatent.errors import NotApplicableError
 from neurolatent.shapes import Values, VolumeArray
-from neurolatent.workspace import ScanKey
+from neurolatent.volume.given import is_given
+from neurolatent.workspace import ScanKey, made_without
 
 PROTOCOL, TITLE = "fill_missing_visit", "Filling in a missing visit"
 MODEL, CARRY, BLEND, LATENT, CEILING = (
@@ -79,7 +80,7 @@ def run(study: Study, settings: Settings) -> Finding:
             f"{FEWEST_PEOPLE} test people at least, got them of {len(people)}. It does not apply to this cohort."
         )
         raise NotApplicableError(msg)
-    triplets = draw_triplets(possible, most=settings.triplets, seed=settings.seed)
+    triplets = [_unseen(study, one) for one in draw_triplets(possible, most=settings.triplets, seed=settings.seed)]
     volumes = _fill(study, triplets, study.generator(steps=settings.steps))
     scored = _score(study, triplets, volumes)
     outcome = Outcome(
@@ -88,8 +89,16 @@ def run(study: Study, settings: Settings) -> Finding:
         settings=settings,
         verdict=verdict,
         estimates=_estimates(scored, settings),
-        facts=[Fact("triplets possible", len(possible), "triplets", f"{len(people)} test people")],
-        notes=_notes(scored, settings),
+        facts=[
+            Fact("triplets possible", len(possible), "triplets", f"{len(people)} test people"),
+            Fact(
+                "triplets whose target preprocessing had not seen",
+                _unseen_count(study, triplets),
+                "triplets",
+                "quality",
+            ),
+        ],
+        notes=[*_notes(scored, settings), _note_on_preprocessing(study, triplets)],
         tables={"triplets": _table(scored)},
         maps=_example(study, triplets, volumes),
     )
@@ -101,13 +110,13 @@ def _fill(study: Study, triplets: Sequence[Triplet], generator: Generator) -> di
     before, after, target = ([_key(t, place) for t in triplets] for place in ("before", "after", "target"))
     fraction = np.array([triplet.fraction for triplet in triplets])
     scan_before, scan_after = study.volumes(before), study.volumes(after)
-    code = lerp(study.codes.semantic_of(before), study.codes.semantic_of(after), fraction)
+    code = lerp(study.semantic(before, generator), study.semantic(after, generator), fraction)
     noise = study.noise([*before, *after], generator)
     noise = slerp(noise[: len(before)], noise[len(before) :], fraction)
     latents = lerp(generator.compress(scan_before), generator.compress(scan_after), fraction)
     return {
         MODEL: generator.generate(code, noise, what="Missing visits"),
-        CARRY: study.volumes([triplet.nearest.key for triplet in triplets]),
+        CARRY: study.volumes([_key(triplet, "nearest") for triplet in triplets]),
         BLEND: lerp(scan_before, scan_after, fraction),
         LATENT: generator.decompress(latents),
         CEILING: generator.reconstruct(study.volumes(target)),
@@ -179,7 +188,31 @@ def _example(study: Study, triplets: Sequence[Triplet], volumes: dict[str, Volum
 
 
 def _key(triplet: Triplet, place: str) -> ScanKey:
-    return getattr(triplet, place).key
+    key = getattr(triplet, place).key
+    return made_without(key, triplet.target.session_id) if triplet.held_out else key
+
+
+def _unseen(study: Study, triplet: Triplet) -> Triplet:
+    """Take the volumes that were made without the target, where all three are there."""
+    apart = replace(triplet, held_out=True)
+    keys = [_key(apart, place) for place in ("before", "target", "after")]
+    return apart if study.held_out and set(keys) <= set(study.held_out.keys) else triplet
+
+
+def _unseen_count(study: Study, triplets: Sequence[Triplet]) -> int:
+    simulated = study.truth is not None
+    return sum(triplet.held_out or (simulated and is_given(triplet.target.image)) for triplet in triplets)
+
+
+def _note_on_preprocessing(study: Study, triplets: Sequence[Triplet]) -> str:
+    unseen = _unseen_count(study, triplets)
+    if unseen == len(triplets):
+        return "No target had a part in how the scans around it were preprocessed."
+    return (
+        f"Target seen in preprocessing: in {len(triplets) - unseen} of {len(triplets)} triplets the target was one of "
+        "the scans whose common space and mask the others were laid into, or preprocessing elsewhere may have used it. "
+        "`neurolatent preprocess --hold-out-visits` makes them without it."
+    )
 
 
 def _notes(scored: Scored, settings: Settings) -> list[str]:
@@ -197,10 +230,6 @@ def _notes(scored: Scored, settings: Settings) -> list[str]:
         "Scores are means over the target's mask dilated by one voxel, the same voxels for every method.",
         "Intervals redraw people with all their triplets and keep the trained weights as they are.",
         "SSIM also rewards averaged noise: a blend of two scans is smoother than any real one.",
-        (
-            "The target is never a person's first scan, so it sets no space for the others; like any scan, it was "
-            "aligned and scaled by preprocessing."
-        ),
     ]
     if scored.against_scan[MODEL].ssim is None:
         notes.append("On so coarse a grid SSIM's window says nothing, so only the squared error is given.")

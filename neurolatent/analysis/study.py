@@ -97,17 +97,43 @@ class Study:
         """Load the model for decoding with that many steps."""
         return Generator(self.load_model(), self.device, steps, self.progress)
 
+    @cached_property
+    def held_out(self) -> VolumeCache | None:
+        """Volumes made without a session which is to be filled in, where preprocessing was asked for them."""
+        folder = self.workspace.held_out_cache(self.cache.grid.spacing_mm)
+        if not folder.is_dir():
+            return None
+        found = open_cache(folder)
+        return found if found.preprocessing == self.cache.preprocessing else None
+
     def rows(self, keys: Sequence[ScanKey]) -> list[int]:
         """Return the cache rows of scans."""
         return [self.cache.row(key) for key in keys]
 
     def volumes(self, keys: Sequence[ScanKey]) -> VolumeArray:
-        """Read scans in single precision."""
-        return read_volumes(self.cache, self.rows(keys))
+        """Read scans in single precision, those made without a session among them."""
+        return np.concatenate([read_volumes(cache, [row]) for cache, row in self._places(keys)])
 
     def masks(self, keys: Sequence[ScanKey]) -> MaskArrays:
         """Read the scans' intracranial masks."""
-        return np.stack([np.asarray(self.cache.masks[row]) for row in self.rows(keys)])
+        return np.stack([np.asarray(cache.masks[row]) for cache, row in self._places(keys)])
+
+    def semantic(self, keys: Sequence[ScanKey], generator: Generator) -> FeatureArray:
+        """Return y of scans: as written, encoded now for those made without a session."""
+        unknown = [key for key in dict.fromkeys(keys) if key not in set(self.codes.keys)]
+        if not unknown:
+            return self.codes.semantic_of(keys)
+        encoded = dict(zip(unknown, generator.semantic(self.volumes(unknown)), strict=True))
+        known = [key for key in dict.fromkeys(keys) if key not in encoded]
+        encoded |= dict(zip(known, self.codes.semantic_of(known), strict=True)) if known else {}
+        return np.stack([encoded[key] for key in keys])
+
+    def _places(self, keys: Sequence[ScanKey]) -> list[tuple[VolumeCache, int]]:
+        apart = self.held_out
+        return [
+            (apart, apart.row(key)) if apart and key in apart.keys else (self.cache, self.cache.row(key))
+            for key in keys
+        ]
 
     def noise(self, keys: Sequence[ScanKey], generator: Generator) -> LatentArray:
         """Return z_T of scans: as written where the steps agree, inferred now for the others."""
@@ -115,7 +141,7 @@ class Study:
         unknown = [key for key in dict.fromkeys(keys) if key not in known]
         inferred: dict[ScanKey, np.ndarray] = {}
         if unknown:
-            semantic: FeatureArray = self.codes.semantic_of(unknown)
+            semantic = self.semantic(unknown, generator)
             inferred = dict(zip(unknown, generator.infer_noise(self.volumes(unknown), semantic), strict=True))
         written = [key for key in dict.fromkeys(keys) if key in known]
         if written:

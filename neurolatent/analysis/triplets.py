@@ -22,6 +22,8 @@ class Triplet:
     after: Visit
     span: int
     """Nearest of 12, 18, 24, 30 and 36 months."""
+    held_out: bool = False
+    """Whether the volumes are those made as if the target were not known yet."""
 
     @property
     def participant_id(self) -> str:

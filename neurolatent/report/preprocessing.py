@@ -21,14 +21,20 @@ MAX_PICTURES = 12
 LEAST_WIDTH_PIXELS, MOST_WIDTH_PIXELS = 720, 1100
 """Small pictures are enlarged smoothly: a PDF viewer would show their pixels."""
 LABELS = {
-    "mask_volume_ml": "Intracranial mask (mL)",
+    "mask_volume_ml": "Mask (mL)",
+    "intracranial_ml": "Intracranial volume (mL)",
     "template_overlap": "Overlap with the template's mask (Dice)",
     "coverage": "Share of the template's brain in the field of view",
-    "affine_correlation": "Correlation after the affine, template with first scan",
-    "rigid_correlation": "Correlation after the rigid, first scan with this one",
-    "template_scale": "Volume scale of the affine",
+    "affine_correlation": "Correlation of the template with the mean of the person's scans",
+    "rigid_correlation": "Correlation of the scan with that mean",
+    "template_scale": "Volume scale of the transform to the template",
+    "template_similarity": "Correlation with the template in standard space",
     "signal_to_noise": "Signal to noise in white matter",
     "contrast_to_noise": "Contrast of white to grey matter, over noise",
+    "mask_smoothness": "Smoothness of the mask's surface",
+    "bias_strength": "Strength of the bias field removed",
+    "clipped_share": "Share of the brain at the scan's highest value",
+    "ringing": "Ghosts in the air, over the brain's intensity",
 }
 
 
@@ -102,8 +108,8 @@ def _picture(path: Path) -> Figure:
     return Figure(
         name=f"preprocessing-{path.stem}",
         title=scan,
-        caption="The raw scan in standard space, with the outline of its intracranial mask.",
-        alt=f"Sagittal, coronal and axial slices of {scan} in standard space, the mask outlined.",
+        caption="The raw scan in standard space: its mask red, the template's blue, both yellow.",
+        alt=f"Sagittal, coronal and axial slices of {scan} in standard space, its mask and the template's outlined.",
         media_type="image/png",
         content=buffer.getvalue(),
     )

@@ -1,6 +1,6 @@
 """Bring every scan of a workspace to standard space, finished ones skipped, bad ones reported; then the cache."""
 
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, groupby
@@ -25,7 +25,7 @@ from neurolatent.volume.search import Registration
 from neurolatent.volume.space import Grid
 from neurolatent.volume.spread import spread
 from neurolatent.volume.subject import RawScan, hold_out, inner_sessions, take_person
-from neurolatent.workspace import ScanKey, Workspace
+from neurolatent.workspace import ScanKey, Workspace, made_without
 
 BIDS_VERSION = "1.10.0"
 Progress = Callable[[str, int, int], None]
@@ -118,15 +118,26 @@ def preprocess(
     tasks = _tasks(
         visits, paths, given, workspace.derivatives.resolve(), recipe, hold_out_visits=options.hold_out_visits
     )
+    held_out: dict[ScanKey, ScanOutcome] = {}
     for outcome in chain(_given(visits, paths, workspace.derivatives, recipe), _run(tasks, jobs, scheduler)):
-        outcomes[outcome.key] = outcome
-        report("preprocess", len(outcomes), len(visits))
+        if outcome.without:
+            held_out[made_without(outcome.key, outcome.without)] = outcome
+        else:
+            outcomes[outcome.key] = outcome
+            report("preprocess", len(outcomes), len(visits))
     ordered = [outcomes[visit.key] for visit in visits]
     _describe(workspace.derivatives)
     flags = flags_of(ordered)
     write_quality(workspace.quality_tsv, ordered, flags)
     rejected = {key: verdict.note for key, verdict in read_review(workspace.review_tsv).items() if not verdict.passed}
-    _update_cache(workspace, [outcome for outcome in ordered if outcome.key not in rejected], paths, recipe)
+    kept = {o.key: o for o in ordered if o.key not in rejected}
+    _update_cache(
+        workspace.cache(spacing_mm), kept, recipe, lambda outcome: _voxels(outcome, workspace, paths, recipe.grid)
+    )
+    if options.hold_out_visits:
+        kept = {key: o for key, o in sorted(held_out.items()) if o.key not in rejected}
+        folder = workspace.held_out_cache(spacing_mm)
+        _update_cache(folder, kept, recipe, lambda outcome: _written_voxels(outcome, workspace, recipe.grid))
     return PreprocessResult(
         done=sum(outcome.status == "done" for outcome in ordered),
         skipped=sum(outcome.status == "skipped" for outcome in ordered),
@@ -227,7 +238,7 @@ def _take(task: PersonTask) -> list[ScanOutcome]:
     with one_thread():
         outcomes = take_person(task.scans, task.derivatives, task.recipe)
         for session in inner_sessions(task.scans) if task.hold_out_visits else ():
-            hold_out(task.scans, task.derivatives, task.recipe, session=session)
+            outcomes += hold_out(task.scans, task.derivatives, task.recipe, session=session)
     return outcomes
 
 
@@ -266,28 +277,34 @@ def _describe(derivatives: Path) -> None:
 
 
 def _update_cache(
-    workspace: Workspace, outcomes: Iterable[ScanOutcome], paths: dict[ScanKey, Path], recipe: Recipe
+    folder: Path,
+    outcomes: Mapping[ScanKey, ScanOutcome],
+    recipe: Recipe,
+    voxels: Callable[[ScanOutcome], tuple[VoxelArray, MaskArray]],
 ) -> None:
-    """Write the volume cache, unless it holds exactly these scans already."""
-    grid, fingerprint = recipe.grid, recipe.fingerprint
-    folder = workspace.cache(grid.spacing_mm)
-    kept = [(outcome.key, outcome.record) for outcome in outcomes if outcome.record]
-    if not kept:
+    """Write a volume cache, unless it holds exactly these scans already."""
+    hashes = {key: outcome.record.content_hash for key, outcome in outcomes.items() if outcome.record}
+    if not hashes:
         discard_cache(folder)
         return
-    keys, hashes = [key for key, _ in kept], [record.content_hash for _, record in kept]
+    grid, fingerprint = recipe.grid, recipe.fingerprint
     try:
-        if open_cache(folder).hash == cache_hash(keys, hashes, grid=grid, preprocessing=fingerprint):
+        if open_cache(folder).hash == cache_hash(hashes, hashes.values(), grid=grid, preprocessing=fingerprint):
             return
     except ScanError:
         pass  # absent or damaged: written below
-    scans = ((key, *_voxels(key, workspace, paths, grid), record.content_hash) for key, record in kept)
-    write_cache(folder, scans, count=len(kept), grid=grid, preprocessing=fingerprint)
+    scans = ((key, *voxels(outcomes[key]), content) for key, content in hashes.items())
+    write_cache(folder, scans, count=len(hashes), grid=grid, preprocessing=fingerprint)
 
 
-def _voxels(key: ScanKey, workspace: Workspace, paths: dict[ScanKey, Path], grid: Grid) -> tuple[VoxelArray, MaskArray]:
-    if is_given(paths[key].name):
-        return read_given(paths[key], grid)
-    files = ScanFiles(workspace.derivatives, key, grid.label)
+def _voxels(
+    outcome: ScanOutcome, workspace: Workspace, paths: Mapping[ScanKey, Path], grid: Grid
+) -> tuple[VoxelArray, MaskArray]:
+    path = paths[outcome.key]
+    return read_given(path, grid) if is_given(path.name) else _written_voxels(outcome, workspace, grid)
+
+
+def _written_voxels(outcome: ScanOutcome, workspace: Workspace, grid: Grid) -> tuple[VoxelArray, MaskArray]:
+    files = ScanFiles(workspace.derivatives, outcome.key, grid.label, outcome.without)
     volume, mask = (read_image(path)[1] for path in (files.volume, files.mask))
     return volume, mask > 0.5

@@ -39,6 +39,8 @@ class ScanOutcome:
     reason: str
     """The same without the file's name, or why a finished scan was done again."""
     record: ScanRecord | None
+    without: str | None = None
+    """The session that had no part in how the volume was made; none for the volume that everything else uses."""
 
 
 def flags_of(outcomes: Iterable[ScanOutcome]) -> dict[ScanKey, tuple[str, ...]]:

@@ -289,9 +289,9 @@ class _Person:
 
     def _outcome(self, key: ScanKey, record: ScanRecord | None, status: str, why: str) -> ScanOutcome:
         if record is not None:
-            return ScanOutcome(key, status, "", why, record)
+            return ScanOutcome(key, status, "", why, record, self._without)
         reason = self._failures.get(key, "its person's scans could not be laid onto one another")
-        return ScanOutcome(key, "failed", f"{self._scans[key].path.name}: {reason}", reason, None)
+        return ScanOutcome(key, "failed", f"{self._scans[key].path.name}: {reason}", reason, None, self._without)
 
     def _files(self, key: ScanKey) -> ScanFiles:
         return ScanFiles(self._derivatives, key, self._recipe.grid.label, self._without)

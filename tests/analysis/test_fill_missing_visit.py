@@ -1,5 +1,8 @@
 """A course that is linear in time, which a blend fills best."""
 
+import shutil
+from dataclasses import replace
+
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -7,6 +10,8 @@ import pytest
 
 from neurolatent.analysis.fill_missing_visit import Settings, run
 from neurolatent.errors import NotApplicableError
+from neurolatent.volume.cache import write_cache
+from neurolatent.workspace import made_without
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +57,28 @@ def test_the_example_is_a_real_triplet_filled_in(study, finding):
     )
     np.testing.assert_allclose(before.affine, study.cache.grid.world_from_voxel)
     np.testing.assert_allclose(blend.get_fdata(), (before.get_fdata() + after.get_fdata()) / 2, atol=1e-6)
+
+
+def test_volumes_made_without_the_target_are_used_where_they_are_there(study, finding):
+    assert any(note.startswith("Target seen in preprocessing: in 18 of 18") for note in finding.notes)
+    folder, cache = study.workspace.held_out_cache(study.cache.grid.spacing_mm), study.cache
+    try:
+        names = [
+            (made_without(key, session), cache.row(key))
+            for key in cache.keys
+            for session in {other.session_id for other in cache.keys if other.participant_id == key.participant_id}
+        ]
+        scans = (
+            (key, np.asarray(cache.volumes[row]) * 0 + 0.5, np.asarray(cache.masks[row]), "") for key, row in names
+        )
+        write_cache(folder, scans, count=len(names), grid=cache.grid, preprocessing=cache.preprocessing)
+        apart = run(replace(study, truth=None), Settings(steps=4, triplets=18, resamples=20))
+    finally:
+        shutil.rmtree(folder)
+    assert any("No target had a part" in note for note in apart.notes)
+    carried = [e.value for e in apart.estimates if (e.name, e.group) == ("carry-forward: masked MSE", "all")]
+    carried = carried or [e.value for e in apart.estimates if "MSE" in e.name and e.model == "carry-forward"]
+    assert max(carried) < 1e-6, "all of these volumes are the same grey"
 
 
 def test_a_cohort_of_one_visit_each_is_refused(healthy_study):
