@@ -1,7 +1,5 @@
 """The page on which a person looks at each preprocessed scan and passes or fails it."""
 
-import base64
-import hashlib
 import math
 import re
 from collections import Counter
@@ -10,17 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Template
 from markupsafe import Markup
 
 from neurolatent.cohort.visits import MISSING
-from neurolatent.content import content_folder
 from neurolatent.errors import SettingsError, TableError
 from neurolatent.provenance import hash_settings, write_text
 from neurolatent.report.columns import Columns, read_columns
-from neurolatent.report.html import STYLE
 from neurolatent.report.preprocessing import LABELS
 from neurolatent.report.privacy import scrub
+from neurolatent.report.templates import open_templates, read_style, source_hash
 from neurolatent.report.verdict import capital
 from neurolatent.volume.pictures import CONTOUR, SHARED_CONTOUR, TEMPLATE_CONTOUR
 from neurolatent.volume.review import COLUMNS, Verdict, read_review
@@ -126,17 +123,7 @@ def write_quality_page(path: Path, table: Path, review: Path, pictures: Path, *,
 
 def render_quality_page(page: QualityPage) -> str:
     """Fill the page; every value is escaped, and the policy allows its own script, its own style and local pictures."""
-    folder = content_folder("reports")
-    environment = Environment(
-        loader=FileSystemLoader(folder),
-        autoescape=True,  # for every name: by suffix, `.html.j2` would go unescaped
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    template = environment.get_template(PAGE)
-    style = (folder / STYLE).read_text(encoding="utf-8")
+    template, style = open_templates().get_template(PAGE), read_style()
     styles, scripts = (style, _block(template, "style")), (_block(template, "script"),)
     return template.render(page=page, style=Markup(style), policy=_policy(styles, scripts))  # noqa: S704  our own file
 
@@ -147,13 +134,9 @@ def _block(template: Template, name: str) -> str:
 
 def _policy(styles: Iterable[str], scripts: Iterable[str]) -> str:
     """Return the content security policy: our style and script by their hashes, pictures beside the page."""
-    style, script = (" ".join(map(_digest, texts)) for texts in (styles, scripts))
+    style, script = (" ".join(map(source_hash, texts)) for texts in (styles, scripts))
     allowed = f"style-src {style}; script-src {script}; img-src 'self' file:"
     return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
-
-
-def _digest(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
 
 
 def _picture_addresses(path: Path, pictures: Path) -> dict[str, str]:

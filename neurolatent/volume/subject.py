@@ -108,7 +108,7 @@ class _Person:
                 self._failures |= {_key(name): reason for name, reason in known.failures.items()}
                 return [self._outcome(key, records.get(key), "skipped", "") for key in self._scans]
         path.unlink(missing_ok=True)
-        for key in self._scans:
+        for key in {*self._scans, *(_key(name) for name in (known.inputs if known else ()))}:
             self._files(key).discard()
         unreadable = dict(self._failures)
         records = self._work(inputs)
