@@ -235,7 +235,7 @@ def measure_poses(settings: Evidence) -> Result:
         )
         found += answers
     apart = np.array([one["apart_mm"] for one in found if "apart_mm" in one])
-    surface = np.array([one["surface_mm"] for one in found if "apart_mm" in one])
+    surface, dice = (np.array([one[name] for one in found if "apart_mm" in one]) for name in ("surface_mm", "dice"))
     failed = len(found) - len(apart)
     lines = [
         (
@@ -243,6 +243,7 @@ def measure_poses(settings: Evidence) -> Result:
             f" mm, 95th percentile {np.quantile(apart, 0.95):.2f}, worst {apart.max():.2f} ({len(apart)} scans)"
         ),
         f"- mask's surface to the true intracranial space's: {_mean(surface, '.2f')} mm, worst {surface.max():.2f}",
+        f"- Dice of the mask with the true intracranial space {_mean(dice, '.3f')}, worst {dice.min():.3f}",
         f"- refused: {failed} of {len(found)}",
         (
             "- two people; poses ±20° about each axis and ±30 mm, voxels 0.8 to 3 mm along each, 48 orientations, bias,"
@@ -308,10 +309,12 @@ def _pose_error(row: int, number: int, rest: Posed) -> dict[str, float]:
         ways = [one.true_standard_from_scan @ one.scan_from_standard for one in (rest, posed)]
         ends = [points @ way[:3, :3].T + way[:3, 3] for way in ways]
         apart_mm = float(np.linalg.norm(ends[0] - ends[1], axis=1).mean()) * subject.native_scale
-        return {"apart_mm": apart_mm, "surface_mm": _true_surface_mm(subject, posed)}
+        surface_mm, dice = _against_truth(subject, posed)
+        return {"apart_mm": apart_mm, "surface_mm": surface_mm, "dice": dice}
 
 
-def _true_surface_mm(subject: Subject, posed: Posed) -> float:
+def _against_truth(subject: Subject, posed: Posed) -> tuple[float, float]:
+    """Return the mean distance of the mask's surface from the true one, in mm, and their Dice."""
     grid = Grid(2.0)
     with torch.inference_mode():
         bench = shared_workbench(template_maps(), "cpu")
@@ -320,7 +323,7 @@ def _true_surface_mm(subject: Subject, posed: Posed) -> float:
     grid_from_head = np.linalg.inv(grid.world_from_voxel) @ posed.true_standard_from_scan @ posed.head.world_from_voxel
     truth = resample(inside.astype(np.float32), grid_from_head, (i, j, k)) > 0.5
     mask = posed.mask > 0.5
-    return (_surface_mm(mask, truth, None) + _surface_mm(truth, mask, None)) / 2
+    return (_surface_mm(mask, truth, None) + _surface_mm(truth, mask, None)) / 2, overlap(mask, truth)
 
 
 def _subject(row: int) -> Subject:
