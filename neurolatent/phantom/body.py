@@ -108,10 +108,15 @@ class Body:
         """Carry points of the person to those of the anatomy, changed as the person is."""
         return points + COARSE.sample(self.shape_inverse, points)
 
-    def from_anatomy(self, amplitudes: Amplitudes, places: Points) -> Points:
-        """Carry places of the anatomy to the person, changed by that much: the inverse of `to_anatomy`."""
-        undo, roughly = self.fields.undoing(amplitudes), self.fields.roughly_applying(amplitudes)(places)
-        near = roughly + COARSE.sample(self.shape, roughly)
+    def from_anatomy(self, amplitudes: Amplitudes, places: Points, *, near: Points | None = None) -> Points:
+        """Carry places of the anatomy to the person, changed by that much: the inverse of `to_anatomy`.
+
+        `near` is a guess of where they go, made here where none is given.
+        """
+        undo = self.fields.undoing(amplitudes)
+        if near is None:
+            roughly = self.fields.roughly_applying(amplitudes)(places)
+            near = roughly + COARSE.sample(self.shape, roughly)
         return invert(lambda points: undo(self.to_shape(points)), places, near)
 
     def hypointense(self, places: Points, threshold: float) -> Float[Tensor, " n"]:

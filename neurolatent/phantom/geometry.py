@@ -15,7 +15,7 @@ from neurolatent.volume.space import Grid
 def displacement(subject: Subject, months_from: float, months_to: float, points: Points) -> Points:
     """Return by how many mm the tissue at these points of standard space moves from one time to another."""
     body, before, after = subject.body, subject.amplitudes(months_from), subject.amplitudes(months_to)
-    return body.from_anatomy(after, body.to_anatomy(before, points)) - points
+    return body.from_anatomy(after, body.to_anatomy(before, points), near=points) - points
 
 
 def tissue_maps(bench: Workbench, subject: Subject, months: float, grid: Grid) -> dict[str, VoxelArray]:

@@ -17,7 +17,7 @@ SHAPE_STREAM, LESION_STREAM = 1, 5
 FITTING, MOST_MISSED = 0.015, 0.03
 """How much of a log volume a shape may miss without another being tried, and how much at all: thick cortex closes
 sulci, and some shapes have none to spare."""
-USUAL_ATTEMPTS, MOST_ATTEMPTS = 12, 40
+USUAL_ATTEMPTS, MOST_ATTEMPTS = 5, 40
 """Shapes that are tried for one that fits, and for one that is near enough."""
 
 

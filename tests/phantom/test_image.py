@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 
 from neurolatent.phantom.geometry import tissue_maps
 from neurolatent.phantom.image import noise_free, scan
 from neurolatent.phantom.people import person_rng
 from neurolatent.phantom.scanner import draw_acquisition, placement
+from neurolatent.phantom.subject import make_subject
+from neurolatent.phantom.workbench import shared_workbench
 from neurolatent.volume.space import Grid
 from neurolatent.volume.template import template_maps
 
