@@ -1,7 +1,7 @@
 """Measure what the phantom makes hard: blends, low rank, sites, motion; and how fast it is written.
 
 Run:    python benchmarks/phantom.py
-Cost:   about 30 minutes on two cores, a third of it the thousand scans at 2 mm; a rerun does only what is missing
+Cost:   about 25 minutes on two cores, a quarter of it the thousand scans at 2 mm; a rerun does only what is missing
 Writes: docs/results/phantom.md
 """
 

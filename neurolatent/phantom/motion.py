@@ -25,7 +25,7 @@ GAIN = 10.0
 
 Tuned so that apparent grey matter falls by about 0.7 % per mm/min (Reuter 2015) between 0 and 6 mm/min, measured by
 `neurolatent.analysis.tissue` in noise-free standard-space images of 4 mm; finer ones lose less. Taken literally, a
-dose does a tenth of that: a brain without scalp that is only translated lacks bright fat, rotations and disturbed spins.
+dose does a tenth: a brain without scalp that is only translated lacks bright fat, rotations and disturbed spins.
 """
 SLOW_AXIS = 1
 Positions = Float[np.ndarray, "time 3"]
