@@ -19,7 +19,7 @@ from neurolatent.analysis.study import Study
 from neurolatent.analysis.triplets import SPANS_MONTHS, Triplet, draw_triplets, find_triplets
 from neurolatent.errors import NotApplicableError
 from neurolatent.shapes import Values, VolumeArray
-from neurolatent.volume.given import is_given
+from neurolatent.volume.space import is_given
 from neurolatent.workspace import ScanKey, made_without
 
 PROTOCOL, TITLE = "fill_missing_visit", "Filling in a missing visit"
@@ -95,7 +95,7 @@ def run(study: Study, settings: Settings) -> Finding:
                 "triplets whose target preprocessing had not seen",
                 _unseen_count(study, triplets),
                 "triplets",
-                "quality",
+                "records of preprocessing",
             ),
         ],
         notes=[*_notes(scored, settings), _note_on_preprocessing(study, triplets)],

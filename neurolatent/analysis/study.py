@@ -120,7 +120,8 @@ class Study:
 
     def semantic(self, keys: Sequence[ScanKey], generator: Generator) -> FeatureArray:
         """Return y of scans: as written, encoded now for those made without a session."""
-        unknown = [key for key in dict.fromkeys(keys) if key not in set(self.codes.keys)]
+        written = set(self.codes.keys)
+        unknown = [key for key in dict.fromkeys(keys) if key not in written]
         if not unknown:
             return self.codes.semantic_of(keys)
         encoded = dict(zip(unknown, generator.semantic(self.volumes(unknown)), strict=True))

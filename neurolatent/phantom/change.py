@@ -47,7 +47,7 @@ SMOOTH_PLACES, CORTEX_PLACES = (
 )
 LOBE_BLUR_MM = 3.0
 CORTEX_STEPS = 5
-"""With two, a strongly thinned cortex folds; with five, none of ten people's did within five years."""
+"""With two, a strongly thinned cortex folds; with five, none of ten people's did within three years."""
 Amplitudes = Float[Tensor, " region"]
 """One per region, in the order of REGIONS: the field of that name, positive where the region grows."""
 Fields = Float[Tensor, "_ 3 _ _ _"]

@@ -1,7 +1,6 @@
 """The page on which a person looks at each preprocessed scan and passes or fails it."""
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from neurolatent.report.preprocessing import LABELS
 from neurolatent.report.privacy import scrub
 from neurolatent.report.templates import open_templates, read_style, source_hash
 from neurolatent.report.verdict import capital
+from neurolatent.volume.outliers import kind
 from neurolatent.volume.pictures import CONTOUR, SHARED_CONTOUR, TEMPLATE_CONTOUR
 from neurolatent.volume.review import COLUMNS, Verdict, read_review
 from neurolatent.workspace import ScanKey, Workspace
@@ -26,8 +26,6 @@ from neurolatent.workspace import ScanKey, Workspace
 PAGE = "quality.html.j2"
 NOT_MEASURES = frozenset({*ScanKey._fields, "status", "reason", "flags"})
 FAILED = "failed"
-KIND = re.compile(r"[^(\d]*")
-"""What a flag says before its first parenthesis or number."""
 NO_PICTURE = {
     FAILED: "No picture: preprocessing failed.",
     "done": "No picture: preprocessing draws raw scans, not scans that came in standard space.",
@@ -162,7 +160,7 @@ def _page(table: Path, review: Path, addresses: Mapping[str, str], title: str) -
         subtitle=_subtitle(cards),
         contents=hash_settings({name: list(texts) for name, texts in rows.texts.items()}),
         cards=tuple(cards),
-        kinds=_choices(kind for card in cards for kind in card.kinds),
+        kinds=_choices(one for card in cards for one in card.kinds),
         statuses=_choices(card.status for card in cards),
         outlines=tuple((_hexadecimal(colour), meaning) for colour, meaning in OUTLINES),
         gone=tuple((key, _scrubbed(verdict)) for key, verdict in verdicts.items() if key not in known),
@@ -185,7 +183,7 @@ def _card(cells: Mapping[str, str], addresses: Mapping[str, str], verdicts: Mapp
         status=status,
         reason=capital(_known(cells.get("reason", MISSING))),
         flags=tuple(map(_plain, flags)),
-        kinds=tuple(dict.fromkeys(map(_kind, flags))),
+        kinds=tuple(dict.fromkeys(_plain(kind(flag)) for flag in flags)),
         overlap=_number(cells.get("template_overlap", MISSING)),
         picture=addresses.get(f"{key.participant_id}_{key.session_id}_run-{key.run}.png", ""),
         absence=NO_PICTURE.get(status, "No picture."),
@@ -201,11 +199,6 @@ def _scrubbed(verdict: Verdict) -> Verdict:
 
 def _known(text: str) -> str:
     return "" if text == MISSING else scrub(text, ()).strip()
-
-
-def _kind(flag: str) -> str:
-    match = KIND.match(flag)
-    return _plain((match.group() if match else "").strip(" -+<>=≥≤:,") or flag)
 
 
 def _plain(text: str) -> str:

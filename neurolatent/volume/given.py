@@ -19,19 +19,13 @@ from neurolatent.volume.quality import (
 )
 from neurolatent.volume.recipe import Recipe
 from neurolatent.volume.records import Measures, ScanFiles, ScanRecord, read_record, write_record
-from neurolatent.volume.space import TEMPLATE_SPACE, Grid
+from neurolatent.volume.space import VOLUME_ENDING, Grid
 from neurolatent.workspace import ScanKey
 
-VOLUME_ENDING, MASK_ENDING = "_desc-preproc_T1w", "_desc-brain_mask"
+MASK_ENDING = "_desc-brain_mask"
 TOLERANCE = 1e-3
 GIVEN = "given"
 """As `mask_source`: the mask came with a volume that was in standard space already."""
-
-
-def is_given(image: str) -> bool:
-    """Tell by its name whether an image is in standard space already."""
-    name = image.rsplit("/", maxsplit=1)[-1]
-    return f"_space-{TEMPLATE_SPACE}_" in name and VOLUME_ENDING in name
 
 
 def given_mask_path(path: Path) -> Path:

@@ -5,7 +5,7 @@ change (Reuter & Fischl 2011; Reuter et al. 2012). Here every scan is led to the
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.spatial.transform import Rotation
@@ -21,8 +21,6 @@ from neurolatent.workspace import ScanKey
 
 HALF_EXTENT_MM = np.array([110.0, 130.0, 120.0])
 """Of the mid-space's grid around the middle of the brain."""
-REFINEMENTS = 1
-"""A second round moved the brains of six people by less than 0.02 mm."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,18 +79,13 @@ def _halfway(heads: Mapping[ScanKey, Head], from_lead: Mapping[ScanKey, Fit], te
     """Move from the leading scan's space to the mean of all, and lay every scan onto the mean image there."""
     matrices = {key: fit.matrix for key, fit in from_lead.items()}
     middle_mm = next(iter(heads.values())).centre_mm
-    space = _mean_space(heads, matrices, template, middle_mm)
-    for _ in range(REFINEMENTS):
-        fits = {
-            key: refine_rigid(space.head, space.template, heads[key], matrix.matrix)
-            for key, matrix in space.scans.items()
-        }
-        refined = _mean_space(
-            heads, {key: fit.matrix for key, fit in fits.items()}, space.template, space.head.centre_mm
-        )
-        scans = {key: Fit(fit.matrix, fits[key].correlation) for key, fit in refined.scans.items()}
-        space = MidSpace(refined.head, refined.template, scans)
-    return space
+    first = _mean_space(heads, matrices, template, middle_mm)
+    fits = {key: refine_rigid(first.head, first.template, heads[key], fit.matrix) for key, fit in first.scans.items()}
+    refined = {key: fit.matrix for key, fit in fits.items()}
+    space = _mean_space(heads, refined, first.template, first.head.centre_mm)
+    return replace(
+        space, scans={key: replace(fit, correlation=fits[key].correlation) for key, fit in space.scans.items()}
+    )
 
 
 def _mean_space(

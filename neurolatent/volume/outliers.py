@@ -20,7 +20,7 @@ SD_PER_MAD = 1 / 0.6745
 SD_PER_MEAN_DEVIATION = 1.253314
 """√(π/2), of a normal distribution."""
 MIN_SCANS = 10
-KIND = re.compile(r"(.+?)(?::| -?\d)")
+KIND = re.compile(r"[^:(\d]*")
 
 Direction = Literal["low", "high"]
 Reasons = tuple[str, ...]
@@ -114,9 +114,9 @@ def flag_outliers(
 
 
 def kind(reason: str) -> str:
-    """Return what comes before a reason's first colon or number: `low contrast_to_noise`, `coverage`."""
+    """Return what comes before a reason's first colon, parenthesis or number: `low contrast_to_noise`, `coverage`."""
     found = KIND.match(reason)
-    return found.group(1) if found else reason
+    return (found.group().strip(" -+<>=≥≤,") if found else "") or reason
 
 
 def _column(table: Mapping[ScanKey, Mapping[str, float | None]], measure: str) -> dict[ScanKey, float]:

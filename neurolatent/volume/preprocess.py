@@ -14,7 +14,7 @@ from neurolatent.errors import ScanError, SettingsError
 from neurolatent.provenance import read_json, versions, write_json
 from neurolatent.shapes import MaskArray, VoxelArray
 from neurolatent.volume.cache import cache_hash, discard_cache, open_cache, write_cache
-from neurolatent.volume.given import is_given, read_given, take_given
+from neurolatent.volume.given import read_given, take_given
 from neurolatent.volume.load import read_image
 from neurolatent.volume.native_mask import ESTIMATED, MaskFile, extractor_words, mask_beside, refuse_mixed
 from neurolatent.volume.quality import ScanOutcome, flags_of, write_quality
@@ -22,7 +22,7 @@ from neurolatent.volume.recipe import Recipe
 from neurolatent.volume.records import ScanFiles
 from neurolatent.volume.review import read_review
 from neurolatent.volume.search import Registration
-from neurolatent.volume.space import Grid
+from neurolatent.volume.space import Grid, is_given
 from neurolatent.volume.spread import spread
 from neurolatent.volume.subject import RawScan, hold_out, inner_sessions, take_person
 from neurolatent.workspace import ScanKey, Workspace, made_without
@@ -131,18 +131,20 @@ def preprocess(
     write_quality(workspace.quality_tsv, ordered, flags)
     rejected = {key: verdict.note for key, verdict in read_review(workspace.review_tsv).items() if not verdict.passed}
     kept = {o.key: o for o in ordered if o.key not in rejected}
-    _update_cache(
-        workspace.cache(spacing_mm), kept, recipe, lambda outcome: _voxels(outcome, workspace, paths, recipe.grid)
-    )
-    if options.hold_out_visits:
-        kept = {key: o for key, o in sorted(held_out.items()) if o.key not in rejected}
-        folder = workspace.held_out_cache(spacing_mm)
-        _update_cache(folder, kept, recipe, lambda outcome: _written_voxels(outcome, workspace, recipe.grid))
+    _update_cache(workspace.cache(spacing_mm), kept, recipe, lambda one: _voxels(one, workspace, paths, recipe.grid))
+    apart = {key: o for key, o in sorted(held_out.items()) if o.key not in rejected}
+    # Without the option there are none: what an earlier run made may no longer fit these scans.
+    folder = workspace.held_out_cache(spacing_mm)
+    _update_cache(folder, apart, recipe, lambda one: _written_voxels(one, workspace, recipe.grid))
     return PreprocessResult(
         done=sum(outcome.status == "done" for outcome in ordered),
         skipped=sum(outcome.status == "skipped" for outcome in ordered),
         redone=tuple((o.key, o.reason) for o in ordered if o.status == "done" and o.reason),
-        failures=tuple((o.key, o.message) for o in ordered if o.status == "failed"),
+        failures=tuple(
+            (key, o.message)
+            for key, o in [*((o.key, o) for o in ordered), *sorted(held_out.items())]
+            if o.status == "failed" and not (o.without and outcomes[o.key].status == "failed")
+        ),
         flagged=sum(bool(reasons) for reasons in flags.values()),
         rejected=tuple((o.key, rejected[o.key]) for o in ordered if o.key in rejected),
     )

@@ -103,18 +103,19 @@ def as_parameters(affine: Affine, wanted: Wanted, head: Head, *, registration: R
     volume.
     """
     matrix = np.asarray(affine, dtype=np.float64)[:3, :3]
-    turned, stretched = np.linalg.qr(matrix) if registration == "affine" else polar(matrix)
     if registration == "affine":
+        turned, stretched = np.linalg.qr(matrix)
         signs = np.sign(np.diag(stretched))
         turned, stretched = turned * signs, stretched * signs[:, None]
-    scales = np.diag(stretched) if registration == "affine" else np.full(3, np.linalg.det(matrix) ** (1 / 3))
-    sheared = stretched / scales if registration == "affine" else np.eye(3)
+    else:
+        scale = np.linalg.det(matrix) ** (1 / 3) if registration == "similarity" else 1.0
+        turned, stretched = polar(matrix)[0], scale * np.eye(3)
+    scales = np.diag(stretched)
     row = torch.zeros(12)
     row[ROTATION] = torch.from_numpy(Rotation.from_matrix(turned).as_rotvec() * RADIUS_MM)
     row[TRANSLATION] = torch.from_numpy(matrix @ wanted.centre_mm.double().numpy() + affine[:3, 3] - head.centre_mm)
-    if registration != "rigid":
-        row[LOG_SCALE] = torch.from_numpy(np.log(scales) * RADIUS_MM)
-    row[SHEAR] = torch.from_numpy(sheared[np.triu_indices(3, 1)] * RADIUS_MM)
+    row[LOG_SCALE] = torch.from_numpy(np.log(scales) * RADIUS_MM)
+    row[SHEAR] = torch.from_numpy((stretched / scales)[np.triu_indices(3, 1)] * RADIUS_MM)
     return row
 
 
@@ -174,8 +175,7 @@ def _hold(gradient: Parameters, registration: Registration) -> None:
     if registration == "affine":
         return
     gradient[:, SHEAR] = 0
-    together = gradient[:, LOG_SCALE].mean(dim=1, keepdim=True) if registration == "similarity" else 0
-    gradient[:, LOG_SCALE] = together
+    gradient[:, LOG_SCALE] = gradient[:, LOG_SCALE].mean(dim=1, keepdim=True) if registration == "similarity" else 0
 
 
 def _penalty(parameters: Parameters) -> PerStart:

@@ -10,6 +10,7 @@ from neurolatent.shapes import Affine
 from neurolatent.workspace import resolution_label
 
 TEMPLATE_SPACE = "MNI152NLin2009aSym"
+VOLUME_ENDING = "_desc-preproc_T1w"
 FIELD_OF_VIEW_MM = (192.0, 240.0, 192.0)
 CENTRE_MM = (0.0, -17.0, 5.0)
 MIN_SPACING_MM, MAX_SPACING_MM = 0.5, 16.0
@@ -57,3 +58,9 @@ class Grid:
             "shape": list(self.shape),
             "centre_mm": CENTRE_MM,
         }
+
+
+def is_given(image: str) -> bool:
+    """Tell by its name whether an image is in standard space already."""
+    name = image.rsplit("/", maxsplit=1)[-1]
+    return f"_space-{TEMPLATE_SPACE}_" in name and VOLUME_ENDING in name

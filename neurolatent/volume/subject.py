@@ -8,7 +8,6 @@ from typing import TypeVar
 import numpy as np
 
 from neurolatent.errors import ScanError
-from neurolatent.provenance import hash_file
 from neurolatent.shapes import Affine, MaskArray, VoxelArray
 from neurolatent.volume.brain import soft_mask
 from neurolatent.volume.head import WORKING_MM, Head, prepare_head
@@ -16,7 +15,7 @@ from neurolatent.volume.likeness import content_fingerprint
 from neurolatent.volume.load import hash_input, read_scan
 from neurolatent.volume.measures import bias_strength, clipped_share, mask_smoothness, ringing, template_similarity
 from neurolatent.volume.midspace import MidSpace, Prepared, build_midspace, place_outside
-from neurolatent.volume.native_mask import ESTIMATED, MaskFile, extract, mask_beside, read_mask
+from neurolatent.volume.native_mask import ESTIMATED, MaskFile, extract, read_mask
 from neurolatent.volume.pictures import write_picture
 from neurolatent.volume.placed import Placed, coverage, mask_to_grid, volume_on_grid, write_image
 from neurolatent.volume.quality import ScanOutcome, overlap, signal_and_contrast, template_mask, template_volume
@@ -98,10 +97,10 @@ class _Person:
 
     def take(self) -> list[ScanOutcome]:
         inputs = self._inputs()
+        hashes = {_name(key): _joined(found) for key, found in inputs.items()}
         path = self._record_path()
         known, why = read_person(path), ""
         if known:
-            hashes = {_name(key): _joined(found) for key, found in inputs.items()}
             why = known.differs(inputs=hashes, recipe=self._recipe.hash)
             records = self._finished(known) if not why else None
             if records is not None:
@@ -113,7 +112,6 @@ class _Person:
         unreadable = dict(self._failures)
         records = self._work(inputs)
         failed = {_name(key): reason for key, reason in self._failures.items() if key not in unreadable}
-        hashes = {_name(key): _joined(found) for key, found in inputs.items()}
         if hashes:
             write_person(path, PersonRecord(self._recipe.hash, hashes, failed))
         return [self._outcome(key, records.get(key), "done", why) for key in self._scans]
@@ -128,7 +126,7 @@ class _Person:
                 self._fail(key, error)
                 continue
             if scan.mask:
-                found[key]["mask"] = hash_file(scan.mask.path)
+                found[key]["mask"] = scan.mask.hash
         return found
 
     def _finished(self, known: PersonRecord) -> dict[ScanKey, ScanRecord] | None:
@@ -188,7 +186,7 @@ class _Person:
             mask_volume_ml=float((soft > 0.5).sum()) * WORKING_MM**3 / 1000,
             mask_smoothness=mask_smoothness(mask, self._recipe.grid.spacing_mm),
             mask_source=source,
-            together={_name(key): inputs[key]["image"] for key in mid.scans},
+            together={_name(key): _joined(inputs[key]) for key in mid.scans},
         )
 
     def _mask(self, mid: MidSpace) -> tuple[VoxelArray | None, str]:
@@ -299,11 +297,6 @@ class _Person:
     def _record_path(self) -> Path:
         participant = next(iter(self._scans)).participant_id
         return person_path(self._derivatives, participant, self._recipe.grid.label, self._without)
-
-
-def with_given_masks(scans: Sequence[RawScan]) -> list[RawScan]:
-    """Return the scans with the masks that lie beside them."""
-    return [RawScan(scan.key, scan.path, mask_beside(scan.path)) for scan in scans]
 
 
 def _name(key: ScanKey) -> str:

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from neurolatent.volume.cache import open_cache
-from neurolatent.volume.given import is_given
 from neurolatent.volume.preprocess import preprocess
 from neurolatent.volume.quality import template_mask
-from neurolatent.volume.space import Grid
+from neurolatent.volume.space import Grid, is_given
 
 GRID = Grid(8.0)
 NAME = "{}_ses-M00_space-MNI152NLin2009aSym_res-8_desc-{}.nii.gz"

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from neurolatent.errors import ScanError
+from neurolatent.volume import subject
 from neurolatent.volume.preprocess import Options, preprocess
+from neurolatent.volume.records import read_record
 from neurolatent.workspace import ScanKey
 
 SPACING_MM = 8.0
@@ -162,3 +164,56 @@ def test_a_field_of_view_without_the_top_of_the_head_is_refused(person):
     assert key.session_id == "ses-M12"
     assert message.startswith("ses-M12.nii.gz: expected at least 80% of the brain in the field of view, got ")
     assert message.endswith("Use a scan of the whole head.")
+
+
+def contents(workspace, session):
+    (path,) = workspace.derivatives.glob(f"sub-01/{session}/anat/*_T1w.json")
+    return read_record(path).content_hash
+
+
+def write_mask(scan, ball_mm):
+    """Write a ball around the middle of a written scan as the mask beside it."""
+    image = nib.load(scan)
+    places = np.moveaxis(np.indices(image.shape), 0, -1) @ image.affine[:3, :3].T + image.affine[:3, 3]
+    inside = np.linalg.norm(places - places.mean(axis=(0, 1, 2)), axis=-1) < ball_mm
+    path = scan.with_name(scan.name.replace(".nii.gz", "_synthstrip_mask.nii.gz"))
+    nib.save(nib.Nifti1Image(inside.astype(np.uint8), image.affine), path)
+
+
+def test_the_cache_is_written_again_when_the_mask_of_another_visit_changes(person):
+    workspace, source = person
+    for session in SESSIONS:
+        write_mask(source / f"{session}.nii.gz", 70)
+    preprocess(workspace, spacing_mm=SPACING_MM)
+    before = {session: contents(workspace, session) for session in SESSIONS}
+    write_mask(source / "ses-M12.nii.gz", 60)
+    preprocess(workspace, spacing_mm=SPACING_MM)
+    for session in SESSIONS:
+        assert contents(workspace, session) != before[session]
+
+
+def test_a_rerun_without_held_out_visits_leaves_no_cache_of_them(person):
+    workspace, _ = person
+    preprocess(workspace, spacing_mm=SPACING_MM, options=Options(hold_out_visits=True))
+    index = workspace.held_out_cache(SPACING_MM) / "index.json"
+    assert index.exists()
+    preprocess(workspace, spacing_mm=SPACING_MM)
+    assert not index.exists()
+
+
+def test_what_fails_without_a_visit_alone_is_told(person, monkeypatch):
+    workspace, _ = person
+
+    def refuse(_space, scan):
+        msg = f"{scan.name}: expected a correlation, got none. Look at it."
+        raise ScanError(msg)
+
+    monkeypatch.setattr(subject, "place_outside", refuse)
+    result = preprocess(workspace, spacing_mm=SPACING_MM, options=Options(hold_out_visits=True))
+    assert result.done == 3
+    assert result.failures == (
+        (
+            ScanKey("sub-01", "ses-M12", "1.without.ses-M12"),
+            "ses-M12.nii.gz: expected a correlation, got none. Look at it.",
+        ),
+    )
