@@ -89,7 +89,6 @@ def run_demo(out: Path, *, train: bool = False, jobs: int | None = None, device:
         out=out,
         shipped=not train,
         folds=None if train else DEMO_FOLDS,
-        every_scan=True,
         phantom=DEMO_PHANTOM,
         seed=DEMO_SEED,
         jobs=jobs,

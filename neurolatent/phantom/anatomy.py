@@ -22,6 +22,7 @@ from neurolatent.phantom.lattice import (
     VectorField,
     blur,
     blur_mm,
+    by_node,
     flow_on_lattice,
     smooth_noise,
 )
@@ -116,7 +117,8 @@ def build_anatomy(source: Field, index: int) -> Anatomy:
     masks = coarsen(torch.stack([_mask(priors, name) for name in MASKS]), FINE, COARSE)
     lateral = coarsen(tissues[:1], FINE, COARSE)
     nearby = blur_mm(lateral, COARSE, PERIVENTRICULAR_MM)[0].clamp_min(0.0)
-    return Anatomy(index, velocity, maps, tissues, masks, (nearby / nearby.max()).sqrt())
+    periventricular = (nearby / nearby.max()).sqrt()
+    return Anatomy(index, velocity, by_node(maps), by_node(tissues), by_node(masks), periventricular)
 
 
 def draw_noise(

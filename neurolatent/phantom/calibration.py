@@ -18,8 +18,8 @@ from neurolatent.phantom.workbench import MEASURED_LATTICE, Workbench
 CALIBRATION_MONTHS = (0.0, 18.0, 36.0)
 ROUGH_TOLERANCE, TOLERANCE = 0.04, 0.01
 """Of log volumes: near enough before the quadrature is refined, and at last."""
-HOPELESS = 0.1
-"""A shape that misses so much after the rough rounds is given up."""
+HOPELESS, MOST_MISSED = 0.1, 0.03
+"""A shape that misses so much of a log volume after the rough rounds is given up, and one that does at last."""
 ROUNDS = 10
 TINY = 1e-12
 DAMPING = 0.03
@@ -73,6 +73,8 @@ def calibrate(
     missed: list[float] = []
     for months, wanted in zip(CALIBRATION_MONTHS, shares, strict=True):
         missed.append(solver.settle(wanted, TOLERANCE))
+        if missed[-1] > MOST_MISSED:
+            return None
         stretched.append(solver.improved(wanted))
         lesions_ml = float(person.hypointensities_ml(np.array([months]))[0])
         lesions_ml *= solver.skull_ml / person.intracranial_ml[0]

@@ -34,6 +34,7 @@ from neurolatent.phantom.lattice import (
     Velocity,
     blur,
     blur_mm,
+    by_node,
     divergence,
     flow_on_lattice,
     flow_points,
@@ -94,7 +95,7 @@ class ChangeFields:
 
     def _cortex_velocity(self, amplitudes: Amplitudes) -> Velocity:
         """Mix the lobes, and return the velocity at any points."""
-        velocity = torch.einsum("f,f...->...", amplitudes[CORTEX_PLACES], self.lobes) * self.thinning
+        velocity = by_node(torch.einsum("f,f...->...", amplitudes[CORTEX_PLACES], self.lobes) * self.thinning)
         return lambda points: MEDIUM.sample(velocity, points)
 
 

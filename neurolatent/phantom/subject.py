@@ -6,7 +6,7 @@ import numpy as np
 
 from neurolatent.errors import CohortError
 from neurolatent.phantom.body import Body, draw_lesion_noise, draw_shape
-from neurolatent.phantom.calibration import Calibration, as_amplitudes, calibrate, log_shares
+from neurolatent.phantom.calibration import MOST_MISSED, Calibration, as_amplitudes, calibrate, log_shares
 from neurolatent.phantom.change import Amplitudes
 from neurolatent.phantom.parameters import PhantomParameters, Scanner, Site
 from neurolatent.phantom.people import People, person_rng
@@ -14,9 +14,9 @@ from neurolatent.phantom.structures import VENTRICLE
 from neurolatent.phantom.workbench import Workbench
 
 SHAPE_STREAM, LESION_STREAM = 1, 5
-FITTING, MOST_MISSED = 0.015, 0.03
-"""How much of a log volume a shape may miss without another being tried, and how much at all: thick cortex closes
-sulci, and some shapes have none to spare."""
+FITTING = 0.015
+"""How much of a log volume a shape may miss without another being tried: thick cortex closes sulci, and some shapes
+have none to spare."""
 USUAL_ATTEMPTS, MOST_ATTEMPTS = 5, 40
 """Shapes that are tried for one that fits, and for one that is near enough."""
 
@@ -92,7 +92,7 @@ def _fitting(bench: Workbench, parameters: PhantomParameters, people: People, ro
         if any(one.missed < enough for _, one in tried):
             break
     best = min(tried, key=lambda pair: pair[1].missed, default=None)
-    if best is None or best[1].missed > MOST_MISSED:
+    if best is None:
         who = people.participant_id(row)
         msg = f"{who}: expected a shape that carries the drawn volumes, got none in {MOST_ATTEMPTS}. Take another seed."
         raise CohortError(msg)
