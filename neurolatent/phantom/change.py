@@ -72,6 +72,8 @@ class ChangeFields:
     def undoing(self, amplitudes: Amplitudes) -> Carry:
         """Return what `undo` does to any points: this is the change, everything else follows from it."""
         smooth, cortex = self._smooth_flow(-amplitudes), self._cortex_velocity(-amplitudes)
+        if not amplitudes[CORTEX_PLACES].any():
+            return lambda points: points + COARSE.sample(smooth, points)
         return lambda points: flow_points(cortex, points + COARSE.sample(smooth, points), steps=CORTEX_STEPS)
 
     def roughly_applying(self, amplitudes: Amplitudes) -> Carry:

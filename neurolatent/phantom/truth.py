@@ -100,22 +100,23 @@ class PhantomTruth:
             grid: Of standard space.
             scanner_months: Whose contrast: that of the site's scanner at this time; by default at `months`.
         """
-        with torch.device(self.device), torch.inference_mode():
-            subject = self.subject(participant_id)
-            scanner = subject.scanner(months if scanner_months is None else scanner_months)
-            return noise_free(self.bench, subject, months, grid, scanner=scanner)
+        return self._noise_free(participant_id, [months], grid, scanner_months)[0]
 
     def noise_free_volumes(
         self, moments: Sequence[tuple[str, float]], grid: Grid, *, scanner_months: float | None = None
     ) -> VolumeArray:
         """Return such images of several (participant, months) at once, on all cores."""
-        self.prepare(participant_id for participant_id, _ in moments)
+        by_person: dict[str, list[float]] = {}
+        for participant_id, months in moments:
+            by_person.setdefault(participant_id, []).append(months)
+        self.prepare(by_person)
         with single_threads(usable_cores()) as pool:
-            images = [
-                pool.submit(self.noise_free, participant_id, months, grid, scanner_months=scanner_months)
-                for participant_id, months in moments
-            ]
-            return np.stack([image.result()[0] for image in images])
+            tasks = {
+                participant_id: pool.submit(self._noise_free, participant_id, months, grid, scanner_months)
+                for participant_id, months in by_person.items()
+            }
+            images = {participant_id: iter(task.result()) for participant_id, task in tasks.items()}
+        return np.stack([next(images[participant_id])[0] for participant_id, _ in moments])
 
     def deformation(self, participant_id: str, months_from: float, months_to: float, grid: Grid) -> Displacement:
         """Return where the tissue at each node at the first time lies at the second, as a displacement in mm (RAS+).
@@ -148,6 +149,23 @@ class PhantomTruth:
         with single_threads(usable_cores()) as pool:
             pool.submit(self._make_anatomy, anatomies[0]).result()  # what is common to all, once
             list(pool.map(self._make_anatomy, anatomies))
+
+    def _noise_free(
+        self, participant_id: str, moments: Sequence[float], grid: Grid, scanner_months: float | None
+    ) -> list[tuple[VoxelArray, MaskArray]]:
+        """Image a person at several times; making the person takes as long as an image."""
+        with torch.device(self.device), torch.inference_mode():
+            subject = self.subject(participant_id)
+            return [
+                noise_free(
+                    self.bench,
+                    subject,
+                    months,
+                    grid,
+                    scanner=subject.scanner(months if scanner_months is None else scanner_months),
+                )
+                for months in moments
+            ]
 
     def _make_anatomy(self, anatomy: int) -> None:
         with torch.device(self.device), torch.inference_mode():
