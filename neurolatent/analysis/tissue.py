@@ -13,7 +13,8 @@ from neurolatent.volume.cache import VolumeCache
 from neurolatent.volume.space import Grid
 
 HISTOGRAM_BINS = 128
-MIXTURE_ROUNDS = 60
+MIXTURE_ROUNDS, SETTLED = 2000, 1e-6
+"""At most so many rounds, and until no class moves by more: after 60 some are still on their way."""
 NARROWEST_CLASS = 0.01
 
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
@@ -79,10 +80,13 @@ def class_means(intensities: Intensities) -> Float[ndarray, "3"]:
         density = shares * np.exp(-(((centres[:, None] - means) / spreads) ** 2) / 2) / spreads
         belonging = density / np.maximum(density.sum(1, keepdims=True), np.finfo(float).tiny) * counts[:, None]
         weight = np.maximum(belonging.sum(0), np.finfo(float).tiny)
-        means = (belonging * centres[:, None]).sum(0) / weight
+        before, means = means, (belonging * centres[:, None]).sum(0) / weight
         variances = (belonging * (centres[:, None] - means) ** 2).sum(0) / weight
         spreads, shares = np.maximum(np.sqrt(variances), NARROWEST_CLASS), weight / total
-    return np.maximum.accumulate(np.sort(means) + NARROWEST_CLASS * np.arange(3))
+        if np.abs(means - before).max() < SETTLED:
+            break
+    apart = NARROWEST_CLASS * np.arange(3)
+    return np.maximum.accumulate(np.sort(means) - apart) + apart
 
 
 def _volumes_of_row(cache: VolumeCache, row: int) -> Float[ndarray, " region"]:

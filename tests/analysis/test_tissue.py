@@ -35,6 +35,17 @@ def test_the_three_typical_intensities_are_found():
     np.testing.assert_allclose(class_means(volume[mask]), [FLUID, GREY, WHITE], atol=0.03)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_small_class_beside_a_broad_one_is_found_however_slowly(seed):
+    rng = np.random.default_rng(seed)
+    parts = [
+        rng.normal(mean, sd, round(200_000 * share))
+        for mean, sd, share in ((0.17, 0.09, 0.27), (0.63, 0.15, 0.63), (0.905, 0.045, 0.1))
+    ]
+    found = class_means(np.clip(np.concatenate(parts), 0, 1))
+    np.testing.assert_allclose(found, [0.17, 0.63, 0.905], atol=0.015)
+
+
 def test_a_voxel_between_two_tissues_counts_in_part_for_both():
     volume, mask = head(14, Grid(4.0))
     fluid, grey, white = tissue_shares(np.append(volume[mask], [(FLUID + GREY) / 2, (GREY + WHITE) / 2]))
