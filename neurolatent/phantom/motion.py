@@ -29,7 +29,7 @@ dose does a tenth: a brain without scalp that is only translated lacks bright fa
 """
 SLOW_AXIS = 1
 Positions = Float[np.ndarray, "time 3"]
-"""Where the head is, in millimetres along x, y and z from where it is at mid-scan."""
+"""Where the head is, in millimetres along x, y and z from where it rests."""
 
 
 def with_motion(
@@ -63,17 +63,17 @@ def head_positions(minutes: Float[np.ndarray, " time"], dose_mm_per_min: float, 
     """Draw a trajectory by its jerks and return it at these times, which need not lie within the scan.
 
     The head goes 2 JERK_MM with each jerk, out and back, and with all of them as far as the dose says; the last jerk
-    takes what is left. The centre of k-space, acquired at mid-scan, decides where in the image the head appears.
+    takes what is left. Positions are from where the head rests: there the image has its edges, even if the centre of
+    k-space was acquired during a jerk.
     """
     jerks = GAIN * dose_mm_per_min * SCAN_MINUTES / (2 * JERK_MM)
     starts, cosines, turns = np.random.default_rng(seed).random((ceil(jerks), 3)).T
     planar, angles = np.sqrt(1 - (2 * cosines - 1) ** 2), 2 * pi * turns
     directions = np.stack([planar * np.cos(angles), planar * np.sin(angles), 2 * cosines - 1], axis=1)
     sizes_mm = JERK_MM * np.minimum(jerks - np.arange(ceil(jerks)), 1.0)
-    since = np.append(minutes, SCAN_MINUTES / 2)[:, None] - SCAN_MINUTES * starts
+    since = minutes[:, None] - SCAN_MINUTES * starts
     away = (since >= 0) & (since < JERK_SECONDS / 60)
-    places = away @ (sizes_mm[:, None] * directions)
-    return places[:-1] - places[-1]
+    return away @ (sizes_mm[:, None] * directions)
 
 
 def acquire(

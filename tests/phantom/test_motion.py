@@ -89,9 +89,22 @@ def test_a_higher_dose_adds_jerks_to_those_of_a_lower_one():
     np.testing.assert_allclose(apart[apart > 1e-9], JERK_MM)
 
 
-def test_the_centre_of_k_space_shows_the_head_where_it_is():
-    for seed in SEEDS:
-        np.testing.assert_array_equal(head_positions(np.array([SCAN_MINUTES / 2]), 6.0, seed), 0.0)
+def _edges(image: Tensor) -> Tensor:
+    return torch.stack(torch.gradient(image)).norm(dim=0).flatten()
+
+
+def test_a_jerk_at_mid_scan_leaves_the_heads_edges_where_it_rests():
+    head, middle = _head((96, 120, 96)), np.array([SCAN_MINUTES / 2])
+    seeds = [seed for seed in range(100) if np.linalg.norm(head_positions(middle, 1.0, seed)) > 2]
+    assert len(seeds) > 5
+    for seed in seeds[:6]:
+        jerk = np.tile(head_positions(middle, 1.0, seed), (120, 1))
+        moved = _edges(_moved(head, 1.0, seed, spacing_mm=FINE_MM))
+        at_rest, displaced = (
+            float(torch.corrcoef(torch.stack([moved, _edges(other)]))[0, 1])
+            for other in (head, acquire(head, jerk, spacing_mm=FINE_MM))
+        )
+        assert at_rest > displaced
 
 
 def test_a_constant_displacement_only_shifts(head: Tensor):
