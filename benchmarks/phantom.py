@@ -6,13 +6,13 @@ Writes: docs/results/phantom.md
 """
 
 import csv
-import json
 import resource
 import shutil
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import nibabel as nib
 import numpy as np
 import torch
 import tyro
+from evidence import MACHINE, RESAMPLES, Result, mean, measure_missing, redraw, write_page
 from scipy.ndimage import gaussian_gradient_magnitude
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
@@ -28,7 +29,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from neurolatent.analysis.tissue import tissue_shares, volumes_of_scan
-from neurolatent.console import say
 from neurolatent.device import usable_cores
 from neurolatent.phantom import PhantomTruth, write_phantom
 from neurolatent.phantom.body import standard_lattice
@@ -44,7 +44,6 @@ from neurolatent.phantom.structures import REGIONS, VENTRICLE
 from neurolatent.phantom.subject import Subject, make_subject
 from neurolatent.phantom.workbench import shared_workbench
 from neurolatent.phantom.workers import single_threads
-from neurolatent.provenance import write_json, write_text
 from neurolatent.volume.head import prepare_head
 from neurolatent.volume.intensity import normalise_intensity
 from neurolatent.volume.load import read_scan
@@ -53,10 +52,8 @@ from neurolatent.volume.template import template_maps
 
 SEED = 21
 SPAN_MONTHS = 36.0
-RESAMPLES = 2000
 BALL_MM = 52.0
 """Mostly brain, wherever the head lies."""
-Result = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -69,26 +66,17 @@ class Evidence:
     """Markdown file to write."""
     only: tuple[str, ...] = ()
     """Names of sections to measure; all of them by default."""
-    machine: str = "two cores of an AMD EPYC (Zen 4, AVX-512, bf16), 24 GB"
+    machine: str = MACHINE
     """What it runs on."""
 
 
 def main(settings: Evidence) -> None:
     """Measure what is missing, then write the page."""
-    for name, measure in SECTIONS.items():
-        path = settings.folder / f"{name}.json"
-        if path.is_file() or (settings.only and name not in settings.only):
-            continue
-        start = time.monotonic()
-        with torch.inference_mode():
-            write_json(path, measure(settings.folder / "cohorts"))
-        say(f"{name}: {time.monotonic() - start:.0f} s")
-    found = {path.stem: json.loads(path.read_text()) for path in settings.folder.glob("*.json")}
-    lines = [
-        line for name in SECTIONS if name in found for line in (f"## {found[name]['title']}", *found[name]["lines"])
-    ]
+    with torch.inference_mode():
+        sections = {name: partial(measure, settings.folder / "cohorts") for name, measure in SECTIONS.items()}
+        measure_missing(sections, settings.folder, settings.only)
     head = f"Command: `python benchmarks/phantom.py`. Machine: {settings.machine}. Simulation throughout."
-    write_text(settings.page, "\n\n".join(["# The phantom, measured", head, *lines]) + "\n")
+    write_page(settings.page, "The phantom, measured", head, settings.folder, list(SECTIONS))
 
 
 def measure_blends(_: Path) -> Result:
@@ -99,11 +87,9 @@ def measure_blends(_: Path) -> Result:
     errors = {}
     for name, subjects in (("steady course (CN, stable MCI)", steady), ("conversion inside", converting)):
         errors[name] = np.abs(_parallel(_blend_error_percent, subjects))
-        lines.append(f"- {name}: {_mean(errors[name])} % of the ventricles' volume, {len(subjects)} people")
+        lines.append(f"- {name}: {mean(errors[name])} % of the ventricles' volume, {len(subjects)} people")
     first, second = errors.values()
-    ratios = [
-        _resampled(second, seed).mean() / _resampled(first, seed + 1).mean() for seed in range(0, 2 * RESAMPLES, 2)
-    ]
+    ratios = [redraw(second, seed).mean() / redraw(first, seed + 1).mean() for seed in range(0, 2 * RESAMPLES, 2)]
     low, high = np.quantile(ratios, [0.025, 0.975])
     lines.append(f"- ratio: {second.mean() / first.mean():.1f} [{low:.1f}, {high:.1f}]")
     title = "Error of a blend of two visits, 36 months apart, at the middle: ventricles, noise-free images at 2 mm"
@@ -293,7 +279,7 @@ def measure_motion(_: Path) -> Result:
     lines: list[str] = []
     for spacing_mm in (4.0, 2.0):
         slopes = np.array(_parallel(lambda one, mm=spacing_mm: _motion_slope(one, mm), subjects))
-        lines.append(f"- {spacing_mm:g} mm: {_mean(slopes)} % per mm/min, {len(subjects)} people, doses 1 to 6 mm/min")
+        lines.append(f"- {spacing_mm:g} mm: {mean(slopes)} % per mm/min, {len(subjects)} people, doses 1 to 6 mm/min")
     lines.append("- stated: -0.7 % per mm/min (Reuter 2015)")
     title = "Apparent grey matter by motion: noise-free images, three-class mixture, whole brain"
     return {"title": title, "lines": lines}
@@ -373,16 +359,6 @@ def _parallel(work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:
     pool: ThreadPoolExecutor
     with single_threads(usable_cores()) as pool:
         return list(pool.map(one, items))
-
-
-def _mean(values: np.ndarray) -> str:
-    drawn = [_resampled(values, seed).mean() for seed in range(RESAMPLES)]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return f"{values.mean():.2f} [{low:.2f}, {high:.2f}]"
-
-
-def _resampled(values: np.ndarray, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).choice(values, len(values))
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -55,6 +55,8 @@ class PhantomSettings:
     """Of raw scans, 0.8 to 3 mm along x, y and z; each scanner's own where not given."""
     orientation: str | None = None
     """Of raw scans: one of the 48, or `any` to draw one for each; each scanner's own where not given."""
+    still: bool = False
+    """In raw scans, let nobody move."""
     write: tuple[Literal["tissues", "deformations", "noise-free"], ...] = ()
     """True images to write too, as NIfTI on the standard-space grid."""
     device: DeviceName = "cpu"
@@ -359,7 +361,7 @@ def _make_phantom(
         space=settings.space,
         spacing_mm=settings.spacing_mm,
         people=settings.people,
-        raw=RawProtocol(settings.voxel_mm, settings.orientation),
+        raw=RawProtocol(settings.voxel_mm, settings.orientation, settings.still),
         extras=settings.write,
         jobs=jobs or usable_cores(),
         device=str(pick_device(settings.device)),

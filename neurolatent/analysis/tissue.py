@@ -57,8 +57,8 @@ def measure_volumes(cache: VolumeCache, rows: Sequence[int]) -> FeatureArray:
 def volumes_of_scan(volume: VoxelArray, mask: MaskArray, grid: Grid) -> Float[ndarray, " region"]:
     """Measure one scan of the grid; see `measure_volumes`."""
     fluid, grey, white = tissue_shares(volume[mask].astype(np.float64))
-    in_csf = [fluid[_inside_boxes(grid, boxes)[mask]].sum() for boxes in CSF_REGIONS_MM.values()]
-    in_tissue = [grey[_inside_boxes(grid, boxes)[mask]].sum() for boxes in TISSUE_REGIONS_MM.values()]
+    in_csf = [fluid[inside_boxes(grid, boxes)[mask]].sum() for boxes in CSF_REGIONS_MM.values()]
+    in_tissue = [grey[inside_boxes(grid, boxes)[mask]].sum() for boxes in TISSUE_REGIONS_MM.values()]
     return np.array([*in_csf, *in_tissue, grey.sum(), white.sum()]) / mask.sum()
 
 
@@ -98,7 +98,7 @@ def _volumes_of_row(cache: VolumeCache, row: int) -> Float[ndarray, " region"]:
 
 
 @remembered
-def _inside_boxes(grid: Grid, boxes: tuple[Box, ...]) -> MaskArray:
+def inside_boxes(grid: Grid, boxes: tuple[Box, ...]) -> MaskArray:
     """Mark the voxels whose centre lies in one of the boxes."""
     affine = grid.world_from_voxel
     axes = [affine[axis, 3] + affine[axis, axis] * np.arange(extent) for axis, extent in enumerate(grid.shape)]

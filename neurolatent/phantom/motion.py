@@ -20,12 +20,12 @@ ACQUIRED_MM = 1.0
 """The scan's voxel along the slow axis: a coarser image holds only the lines that were acquired in mid-scan."""
 JERK_MM, JERK_SECONDS = 3.0, 5.0
 """How far the head goes, and how long it stays there (chosen: a swallow or a twitch)."""
-GAIN = 10.0
+GAIN = 21.0
 """Millimetres moved per millimetre of dose.
 
 Tuned so that apparent grey matter falls by about 0.7 % per mm/min (Reuter 2015) between 0 and 6 mm/min, measured by
 `neurolatent.analysis.tissue` in noise-free standard-space images of 4 mm; finer ones lose less. Taken literally, a
-dose does a tenth: a brain without scalp that is only translated lacks bright fat, rotations and disturbed spins.
+dose does a twentieth: a brain without scalp that is only translated lacks bright fat, rotations and disturbed spins.
 """
 SLOW_AXIS = 1
 Positions = Float[np.ndarray, "time 3"]

@@ -59,11 +59,15 @@ class RawProtocol:
     voxel_mm: tuple[float, float, float] | None = None
     orientation: str | None = None
     """One of 48, or `any`: drawn for every scan."""
+    still: bool = False
+    """Nobody moves."""
 
     def check(self, space: str) -> None:
         """Refuse voxels and orientations that no scan has, and any for images that are not raw."""
-        if space != "raw" and (self.voxel_mm or self.orientation):
-            msg = f"Voxel size and orientation are those of raw scans, got them for {space} space. State raw space."
+        if space != "raw" and self != RawProtocol():
+            msg = (
+                f"Voxel size, orientation and heads at rest are raw scans' own, got them for {space} space. State raw."
+            )
             raise SettingsError(msg)
         low, high = VOXEL_LIMITS_MM
         if self.voxel_mm is not None and not all(low <= size <= high for size in self.voxel_mm):
@@ -116,6 +120,7 @@ def draw_raw_acquisition(
         placement=placement(degrees, shift_mm),
         bias_sd=scans["raw_bias_sd"],
         gain=float(np.exp(gain)),
+        motion_mm_per_min=0.0 if protocol.still else drawn.motion_mm_per_min,
         voxel_mm=protocol.voxel_mm or scanner.raw_voxel_mm,
         orientation=ORIENTATIONS[int(one_of * len(ORIENTATIONS))] if wanted == ANY_ORIENTATION else wanted,
     )

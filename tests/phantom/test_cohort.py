@@ -111,6 +111,7 @@ def test_a_folder_with_anything_else_is_refused(tmp_path, seed):
         ({"subjects": 3, "jobs": 0}, "at least one job, got 0"),
         ({"subjects": 3, "spacing_mm": 99.0}, "got 99"),
         ({"subjects": 3, "raw": RawProtocol(orientation="RAS")}, "those of raw scans, got them for standard space"),
+        ({"subjects": 3, "raw": RawProtocol(still=True)}, "those of raw scans, got them for standard space"),
     ],
 )
 def test_impossible_options_are_refused_before_anything_is_written(tmp_path, seed, options, message):

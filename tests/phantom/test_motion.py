@@ -95,11 +95,11 @@ def _edges(image: Tensor) -> Tensor:
 
 def test_a_jerk_at_mid_scan_leaves_the_heads_edges_where_it_rests():
     head, middle = _head((96, 120, 96)), np.array([SCAN_MINUTES / 2])
-    seeds = [seed for seed in range(100) if np.linalg.norm(head_positions(middle, 1.0, seed)) > 2]
+    seeds = [seed for seed in range(100) if np.linalg.norm(head_positions(middle, 0.5, seed)) > 2]
     assert len(seeds) > 5
     for seed in seeds[:6]:
-        jerk = np.tile(head_positions(middle, 1.0, seed), (120, 1))
-        moved = _edges(_moved(head, 1.0, seed, spacing_mm=FINE_MM))
+        jerk = np.tile(head_positions(middle, 0.5, seed), (120, 1))
+        moved = _edges(_moved(head, 0.5, seed, spacing_mm=FINE_MM))
         at_rest, displaced = (
             float(torch.corrcoef(torch.stack([moved, _edges(other)]))[0, 1])
             for other in (head, acquire(head, jerk, spacing_mm=FINE_MM))

@@ -1,0 +1,49 @@
+"""What benchmarks share: sections that are measured once and kept, a page made of them, and means with intervals."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neurolatent.console import say
+from neurolatent.provenance import write_json, write_text
+from neurolatent.shapes import Values
+
+RESAMPLES = 2000
+MACHINE = "two cores of an AMD EPYC (Zen 4, AVX-512, bf16), 24 GB"
+Result = dict[str, Any]
+"""`title` and `lines` of a section."""
+
+
+def measure_missing(sections: Mapping[str, Callable[[], Result]], folder: Path, only: Sequence[str]) -> None:
+    """Measure the sections that the folder has no result of, or of these the `only` ones."""
+    for name, measure in sections.items():
+        path = folder / f"{name}.json"
+        if path.is_file() or (only and name not in only):
+            continue
+        start = time.monotonic()
+        write_json(path, measure())
+        say(f"{name}: {time.monotonic() - start:.0f} s")
+
+
+def write_page(page: Path, title: str, head: str, folder: Path, sections: Sequence[str]) -> None:
+    """Write what the folder has of the sections, in their order."""
+    found = {path.stem: json.loads(path.read_text()) for path in folder.glob("*.json")}
+    lines = [
+        line for name in sections if name in found for line in (f"## {found[name]['title']}", *found[name]["lines"])
+    ]
+    write_text(page, "\n\n".join([f"# {title}", head, *lines]) + "\n")
+
+
+def mean(values: Values, form: str = ".2f") -> str:
+    """Return a mean with its 95 % interval over resampled people or scans."""
+    low, high = np.quantile([redraw(values, seed).mean() for seed in range(RESAMPLES)], [0.025, 0.975])
+    return f"{values.mean():{form}} [{low:{form}}, {high:{form}}]"
+
+
+def redraw(values: Values, seed: int) -> Values:
+    """Draw as many values with replacement."""
+    return np.random.default_rng(seed).choice(values, len(values))
