@@ -1,6 +1,6 @@
 """Measure preprocessing on real heads and on the phantom: masks, registration, poses, repeats, time.
 
-Run:    python benchmarks/preprocessing.py PATH/TO/IXI
+Run:    python benchmarks/preprocessing.py PATH/TO/IXI --pairs PATH/TO/LONGITUDINAL-MS
 Cost:   about 30 minutes on two cores; a rerun does only what is missing
 Writes: docs/results/preprocessing.md
 """
@@ -21,11 +21,13 @@ import torch
 import tyro
 from evidence import MACHINE, RESAMPLES, Result, mean, measure_missing, redraw, write_page
 from joblib import Parallel, delayed
+from matplotlib.image import imsave
 from scipy import ndimage
 
 from neurolatent import steps
 from neurolatent.analysis.tissue import CSF_REGIONS_MM, class_means, inside_boxes
-from neurolatent.errors import ScanError
+from neurolatent.cohort.visits import Visit, write_visits
+from neurolatent.errors import ScanError, SettingsError
 from neurolatent.phantom import write_phantom
 from neurolatent.phantom.geometry import tissue_maps
 from neurolatent.phantom.parameters import load_parameters
@@ -34,6 +36,7 @@ from neurolatent.phantom.raw import raw_scan
 from neurolatent.phantom.scanner import ORIENTATIONS, RawProtocol, draw_raw_acquisition, placement
 from neurolatent.phantom.subject import Subject, make_subject
 from neurolatent.phantom.workbench import shared_workbench
+from neurolatent.provenance import write_json
 from neurolatent.shapes import Affine, MaskArray, VoxelArray
 from neurolatent.volume.brain import soft_mask
 from neurolatent.volume.cache import open_cache
@@ -73,6 +76,8 @@ class Evidence:
     """Of results."""
     page: Path = Path("docs/results/preprocessing.md")
     """Markdown file to write."""
+    pairs: Path | None = None
+    """Folder with one of two real visits a person: PERSON/study1_T1W.nii.gz and PERSON/study2_T1W.nii.gz."""
     only: tuple[str, ...] = ()
     """Names of sections to measure; all of them by default."""
     chosen: bool = False
@@ -390,6 +395,50 @@ def _within_sd_percent(keys: Sequence[ScanKey], values: np.ndarray) -> str:
     return f"{np.sqrt(squares.mean()):.2f} [{low:.2f}, {high:.2f}] % ({len(pairs)} people)"
 
 
+def measure_pairs(settings: Evidence) -> Result:
+    """Preprocess real people's two visits, together and each alone, say how alike they come out, and show them."""
+    if settings.pairs is None:
+        msg = "The real pairs need their folder. State --pairs, or the other sections with --only."
+        raise SettingsError(msg)
+    people = sorted(path.name for path in settings.pairs.iterdir() if (path / "study2_T1W.nii.gz").is_file())
+    visits = [
+        replace(NO_VISIT, participant_id=f"sub-{name}", session_id=f"ses-{study}", months=12.0 * (study - 1),
+                image=f"{name}/study{study}_T1W.nii.gz")
+        for name in people for study in (1, 2)
+    ]  # fmt: skip
+    lines: list[str] = []
+    for title, together in (("together", True), ("each alone", False)):
+        workspace = Workspace(settings.folder / f"pairs_{title.replace(' ', '_')}")
+        write_visits(workspace.visits_tsv, visits)
+        write_json(
+            workspace.visits_json,
+            {"source_root": str(settings.pairs.resolve()), "cohort": "pairs", "simulation": False},
+        )
+        done = preprocess(workspace, spacing_mm=GRID.spacing_mm, options=Options(together=together), jobs=settings.jobs)
+        cache = open_cache(workspace.cache(GRID.spacing_mm))
+        volumes, masks = (np.asarray(one).reshape(-1, 2, *GRID.shape) for one in (cache.volumes, cache.masks))
+        alike = [
+            np.corrcoef(*pair[:, both.all(axis=0) & (pair > 0).all(axis=0)].astype(np.float64))[0, 1]
+            for pair, both in zip(volumes, masks, strict=True)
+        ]
+        overlaps = [overlap(*both) for both in masks]
+        found = ", ".join(f"{r:.3f}" for r in alike)
+        lines.append(
+            f"- {title}: correlation of the two visits where both show the brain {found}; Dice of their masks "
+            f"{', '.join(f'{dice:.3f}' for dice in overlaps)} ({len(people)} people, {len(done.failures)} scans failed)"
+        )
+        _show_pairs(settings.folder / f"{workspace.root.name}.png", volumes)
+    return {"title": "Two real people scanned twice, slices of 3 mm", "lines": lines}
+
+
+def _show_pairs(path: Path, volumes: np.ndarray) -> None:
+    """Draw a row for each person: the visits, and the later less the earlier."""
+    middle = GRID.shape[2] // 2
+    slices = [(first, second, 0.5 + (second - first) / 2) for first, second in volumes[..., middle].astype(np.float32)]
+    picture = np.concatenate([np.concatenate([np.rot90(one) for one in row], axis=1) for row in slices])
+    imsave(path, picture, cmap="gray", vmin=0, vmax=1)
+
+
 def measure_time(settings: Evidence) -> Result:
     """Time the chain of one scan, and what two workers bring."""
     paths = _images(settings.source)[:16]
@@ -449,10 +498,17 @@ def _furthest(values: np.ndarray) -> float:
     return float(values[np.abs(values).argmax()])
 
 
+NO_VISIT = Visit(
+    participant_id="", session_id="", run="1", months=0.0, age_years=None, age_precision_years=None, sex=None,
+    diagnosis=None, dx_rule=None, site=None, scanner_tesla=None, cohort="pairs", mask_source=None, image="",
+)  # fmt: skip
+
+
 SECTIONS: dict[str, Callable[[Evidence], Result]] = {
     "heads": measure_others,
     "poses": measure_poses,
     "repeats": measure_repeats,
+    "pairs": measure_pairs,
     "time": measure_time,
 }
 
