@@ -152,6 +152,8 @@ class Train:
     """Shorten the training to fit."""
     initial: Path | None = None
     """Start from another model's folder; `shipped` means the weights in the package."""
+    augment: bool = False
+    """Let the VAE learn from scans changed a little, as other scanners and registrations would."""
     seed: int = 1
     """Of weights, noise and order."""
     device: DeviceName = "auto"
@@ -159,7 +161,7 @@ class Train:
 
     def run(self) -> int:
         """Say the estimate, then train."""
-        say(steps.estimate_training(self.workspace, preset=self.preset, device=self.device))
+        say(steps.estimate_training(self.workspace, preset=self.preset, device=self.device, augment=self.augment))
         with progress_bars() as progress:
             folder = steps.train(
                 self.workspace,
@@ -167,6 +169,7 @@ class Train:
                 run=self.run_name,
                 max_minutes=self.max_minutes,
                 initial=self.initial,
+                augment=self.augment,
                 seed=self.seed,
                 device=self.device,
                 progress=progress,

@@ -182,13 +182,15 @@ def preprocess(
     return Outcome([*lines, total, looked], failed=bool(result.failures))
 
 
-def estimate_training(root: Path, *, preset: str, device: DeviceName) -> str:
+def estimate_training(root: Path, *, preset: str, device: DeviceName, augment: bool = False) -> str:
     """Say how long the training will take and what it needs, measured by a few trial steps."""
     from neurolatent.training import stages
+    from neurolatent.volume.augment import Augmentation
 
     chosen = find_preset(preset)
     cache, training, _ = _training_rows(Workspace(root), chosen)
-    estimate = stages.estimate(chosen, len(training), pick_device(device))
+    augmentation = Augmentation(chosen.spacing_mm) if augment else None
+    estimate = stages.estimate(chosen, len(training), pick_device(device), augment=augmentation)
     return (
         f"Training {preset} on {len(training)} of {len(cache.keys)} scans: about {estimate.minutes:.0f} minutes, "
         f"{estimate.memory_gb:.1f} GB of memory, {estimate.disk_mb:.0f} MB of disk."
@@ -202,12 +204,14 @@ def train(
     run: str | None = None,
     max_minutes: float | None = None,
     initial: Path | None = None,
+    augment: bool = False,
     seed: int = 1,
     device: DeviceName = "auto",
     progress: Report | None = None,
 ) -> Path:
     """Train every stage on the split's training people; return the model's folder."""
     from neurolatent.training import stages
+    from neurolatent.volume.augment import Augmentation
 
     workspace, chosen = Workspace(root), find_preset(preset)
     folder = workspace.model(run or preset)
@@ -224,6 +228,7 @@ def train(
             device=pick_device(device),
             max_minutes=max_minutes,
             initial=SHIPPED_WEIGHTS if initial == Path("shipped") else initial,
+            augment=Augmentation(chosen.spacing_mm) if augment else None,
             progress=progress,
         )
     return folder

@@ -62,6 +62,8 @@ class Card:
     versions: Mapping[str, str]
     licence: str
     seed: int
+    augmentation: Mapping[str, float] | None = None
+    """How the volumes were changed that this training's VAE learnt from; a card without it means not at all."""
     format_version: int = FORMAT_VERSION
 
 

@@ -26,10 +26,6 @@ from neurolatent.workspace import ScanKey, Workspace
 PAGE = "quality.html.j2"
 NOT_MEASURES = frozenset({*ScanKey._fields, "status", "reason", "flags"})
 FAILED = "failed"
-NO_PICTURE = {
-    FAILED: "No picture: preprocessing failed.",
-    "done": "No picture: preprocessing draws raw scans, not scans that came in standard space.",
-}
 OUTLINES = (
     (CONTOUR, "the scan's own intracranial mask"),
     (TEMPLATE_CONTOUR, "the template's intracranial space"),
@@ -186,7 +182,7 @@ def _card(cells: Mapping[str, str], addresses: Mapping[str, str], verdicts: Mapp
         kinds=tuple(dict.fromkeys(_plain(kind(flag)) for flag in flags)),
         overlap=_number(cells.get("template_overlap", MISSING)),
         picture=addresses.get(f"{key.participant_id}_{key.session_id}_run-{key.run}.png", ""),
-        absence=NO_PICTURE.get(status, "No picture."),
+        absence="No picture: preprocessing failed." if status == FAILED else "No picture.",
         measures=tuple((_label(name), scrub(text, ())) for name, text in cells.items() if name not in NOT_MEASURES),
         verdict=verdict.word if verdict else "",
         note=scrub(verdict.note, ()) if verdict else "",

@@ -2,18 +2,31 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch.utils.data import IterableDataset
 
 from neurolatent.shapes import VolumeArray
-from neurolatent.training.variants import draw_variant, move
+from neurolatent.training.variants import OneVolume, draw_variant, move
 from neurolatent.volume.cache import VolumeCache
 
 Batch = Mapping[str, Any]
 """`step`, `rows` (of the cache), and tensors by name."""
+
+
+@runtime_checkable
+class Augment(Protocol):
+    """Changes volumes as they are read, passed in so that no library comes with it; the key decides all draws."""
+
+    def describe(self) -> Mapping[str, float]:
+        """Return what, when changed, makes other volumes."""
+        ...
+
+    def __call__(self, volume: OneVolume, key: Sequence[int]) -> OneVolume:
+        """Return a changed copy; the key is seed, step and place in the batch."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -77,14 +90,27 @@ class Steps(IterableDataset[Batch]):
             step += 1
 
 
-def training_steps(scans: Scans, *, first: int, batch: int, seed: int, want_volumes: bool, want_latents: bool) -> Steps:
-    """Return the batches of one stage."""
+def training_steps(
+    scans: Scans,
+    *,
+    first: int,
+    batch: int,
+    seed: int,
+    want_volumes: bool,
+    want_latents: bool,
+    augment: Augment | None = None,
+) -> Steps:
+    """Return the batches of one stage, their volumes augmented where a way is given."""
 
     def read(step: int) -> Batch:
         places = choose(step, count=len(scans.rows), batch=batch, seed=seed)
         variants = np.random.default_rng([seed, step, 1]).integers(scans.variants, size=batch)
-        return read_batch(
+        content = read_batch(
             scans, places, [int(v) for v in variants], want_volumes=want_volumes, want_latents=want_latents
         )
+        if augment is None or not want_volumes:
+            return content
+        volumes = [augment(volume, (seed, step, place)) for place, volume in enumerate(content["volume"])]
+        return {**content, "volume": torch.stack(volumes)}
 
     return Steps(first, read)

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 from neurolatent.device import has_fast_bfloat16
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
-from neurolatent.training.batches import Scans, training_steps
+from neurolatent.training.batches import Augment, Scans, training_steps
 from neurolatent.training.checkpoint import Checkpoints, Progress, WholeCheckpointIO, quiet_lightning, spent_before
 from neurolatent.training.log import LossLog
 from neurolatent.training.plan import STAGES, stage_length
@@ -29,6 +29,7 @@ class FitOptions:
     log: Path
     checkpoint_seconds: float
     progress: Progress | None
+    augment: Augment | None = None
 
 
 def fit_stage(model: LatentDiffusionAutoencoder, stage: str, scans: Scans, options: FitOptions) -> float:
@@ -58,6 +59,7 @@ def fit_stage(model: LatentDiffusionAutoencoder, stage: str, scans: Scans, optio
         seed=options.seed,
         want_volumes=module.want_volumes,
         want_latents=module.want_latents,
+        augment=options.augment if module.want_augmented else None,
     )
     if spent.steps < options.steps:
         with quiet_lightning():

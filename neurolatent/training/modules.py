@@ -45,6 +45,7 @@ class StageModule(LightningModule):
 
     want_volumes = False
     want_latents = False
+    want_augmented = False
 
     def __init__(
         self, model: LatentDiffusionAutoencoder, *, length: StageLength, steps: int, seed: int, name_scans: NameScans
@@ -106,6 +107,7 @@ class CompressionStage(StageModule):
     """The VAE: L1, edges, and a little KL."""
 
     want_volumes = True
+    want_augmented = True
 
     def register(self, model: LatentDiffusionAutoencoder) -> None:
         """Learn these networks."""

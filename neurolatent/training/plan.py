@@ -10,6 +10,7 @@ import torch
 from neurolatent.device import autocast
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
 from neurolatent.model.presets import Preset, StageLength
+from neurolatent.training.batches import Augment
 from neurolatent.training.modules import CompressionStage, PretrainingStage, RepresentationStage, StageModule
 
 STAGES: Mapping[str, type[StageModule]] = {
@@ -57,9 +58,9 @@ def stage_settings(preset: Preset, stage: str) -> dict[str, object]:
     return {**own, **asdict(stage_length(preset, stage))}
 
 
-def estimate(preset: Preset, n_scans: int, device: torch.device) -> Estimate:
+def estimate(preset: Preset, n_scans: int, device: torch.device, *, augment: Augment | None = None) -> Estimate:
     """Measure a few steps of each stage on noise, and count what will be written."""
-    seconds = trial_seconds(preset, n_scans, device)
+    seconds = trial_seconds(preset, n_scans, device, augment=augment)
     model = LatentDiffusionAutoencoder(preset)
     weights_bytes = 4 * sum(tensor.numel() for tensor in model.state_dict().values())
     i, j, k = preset.latent_shape
@@ -72,18 +73,22 @@ def estimate(preset: Preset, n_scans: int, device: torch.device) -> Estimate:
     )
 
 
-def plan_steps(preset: Preset, n_scans: int, device: torch.device, *, max_minutes: float | None) -> dict[str, int]:
+def plan_steps(
+    preset: Preset, n_scans: int, device: torch.device, *, max_minutes: float | None, augment: Augment | None = None
+) -> dict[str, int]:
     """Return the steps of each stage: the preset's, or the same share of each that fits the time given."""
     steps = {stage: stage_length(preset, stage).steps for stage in STAGES}
     if max_minutes is None:
         return steps
-    seconds = trial_seconds(preset, n_scans, device)
+    seconds = trial_seconds(preset, n_scans, device, augment=augment)
     share = (60 * max_minutes - seconds["latents"]) / (sum(seconds.values()) - seconds["latents"])
     return {stage: max(1, round(count * min(1.0, share))) for stage, count in steps.items()}
 
 
-def trial_seconds(preset: Preset, n_scans: int, device: torch.device) -> dict[str, float]:
-    """Return the seconds each stage would take, the caching of latents included."""
+def trial_seconds(
+    preset: Preset, n_scans: int, device: torch.device, *, augment: Augment | None = None
+) -> dict[str, float]:
+    """Return the seconds each stage would take, the caching of latents and the augmentation of volumes included."""
     model = LatentDiffusionAutoencoder(preset).to(device)
     seconds: dict[str, float] = {}
     for stage, module_type in STAGES.items():
@@ -91,7 +96,10 @@ def trial_seconds(preset: Preset, n_scans: int, device: torch.device) -> dict[st
         module = module_type(
             model, length=length, steps=length.steps, seed=0, name_scans=lambda rows: list(map(str, rows))
         )
-        seconds[stage] = OVERHEAD * length.steps * _seconds_a_step(module, length.batch, device)
+        a_step = _seconds_a_step(module, length.batch, device)
+        if augment and module.want_augmented:
+            a_step += length.batch * _seconds_to_augment(augment, preset)
+        seconds[stage] = OVERHEAD * length.steps * a_step
     volume = torch.rand(preset.vae.batch, 1, *preset.grid_shape, device=device)
     each = _shortest(lambda: model.compress(volume)) / len(volume)
     return {**seconds, "latents": each * n_scans * preset.latent_variants}
@@ -112,6 +120,11 @@ def _seconds_a_step(module: StageModule, batch_size: int, device: torch.device) 
         module.zero_grad()
 
     return _shortest(step)
+
+
+def _seconds_to_augment(augment: Augment, preset: Preset) -> float:
+    volume = torch.rand(1, *preset.grid_shape)
+    return _shortest(lambda: augment(volume, (0, 0, 0)))
 
 
 def _shortest(action: Callable[[], object]) -> float:

@@ -9,6 +9,7 @@ import torch
 from neurolatent.model.presets import Preset
 from neurolatent.model.weights import Person, StageRecord, read_card, read_record
 from neurolatent.provenance import hash_file, hash_settings, read_json
+from neurolatent.training.batches import Augment
 from neurolatent.training.checkpoint import Progress
 from neurolatent.training.plan import stage_length
 from neurolatent.volume.cache import VolumeCache
@@ -33,6 +34,7 @@ class Run:
     initial: Path | None
     progress: Progress | None
     checkpoint_seconds: float
+    augment: Augment | None = None
 
     @property
     def work(self) -> Path:
@@ -47,7 +49,8 @@ class Run:
         """Hash what all stages depend on; what each needs beside it is its own matter."""
         keys = [[list(self.cache.keys[row]) for row in rows] for rows in (self.training_rows, self.validation_rows)]
         initial = read_card(self.initial).weights_hash if self.initial else None
-        return hash_settings([FORMAT_VERSION, self.cache.hash, self.cohort, keys, self.seed, initial])
+        augmented = [dict(self.augment.describe())] if self.augment else []  # without, a run is what it always was
+        return hash_settings([FORMAT_VERSION, self.cache.hash, self.cohort, keys, self.seed, initial, *augmented])
 
 
 def finished_record(run: Run, stage: str, inputs: str) -> StageRecord | None:

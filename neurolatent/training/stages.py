@@ -23,7 +23,7 @@ from neurolatent.model.weights import (
     write_card,
 )
 from neurolatent.provenance import hash_file, hash_settings, read_json, versions, write_json
-from neurolatent.training.batches import Scans
+from neurolatent.training.batches import Augment, Scans
 from neurolatent.training.checkpoint import Progress
 from neurolatent.training.fit import FitOptions, fit_stage
 from neurolatent.training.latents import cache_latents, fit_scaling
@@ -52,6 +52,7 @@ def train(  # noqa: PLR0913 - one call states the whole training
     initial: Path | None = None,
     progress: Progress | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    augment: Augment | None = None,
 ) -> Card:
     """Train every stage on the training rows; return the card that is written beside the weights.
 
@@ -68,8 +69,9 @@ def train(  # noqa: PLR0913 - one call states the whole training
         initial: Folder of weights to start from; the card takes over whom they have seen.
         progress: Called as (stage, done, total).
         checkpoint_seconds: Time between checkpoints: what a killed process may lose.
+        augment: Changes the volumes that the VAE learns from; latents and validation read the scans as they are.
     """
-    options = (max_minutes, initial, progress, checkpoint_seconds)
+    options = (max_minutes, initial, progress, checkpoint_seconds, augment)
     run = Run(cache, folder, preset, tuple(training_rows), tuple(validation_rows), cohort, seed, device, *options)
     _refuse_unfit(run)
     for leftover in [*run.folder.glob(".partial-*"), *run.work.glob(".partial-*")]:
@@ -98,6 +100,7 @@ def train(  # noqa: PLR0913 - one call states the whole training
         versions=versions(),
         licence=LICENCE,
         seed=seed,
+        augmentation=augment.describe() if augment else None,
     )
     write_card(folder, card)
     return read_card(folder)
@@ -137,7 +140,7 @@ def _planned_steps(run: Run) -> dict[str, int]:
         if plan["inputs"] == inputs:
             return plan["steps"]
     (run.folder / CARD_NAME).unlink(missing_ok=True)  # what follows replaces the weights that it describes
-    steps = plan_steps(run.preset, len(run.training_rows), run.device, max_minutes=run.max_minutes)
+    steps = plan_steps(run.preset, len(run.training_rows), run.device, max_minutes=run.max_minutes, augment=run.augment)
     write_json(path, {"inputs": inputs, "steps": steps})
     return steps
 
@@ -182,6 +185,7 @@ def _stage(
         log=run.work / f"{stage}.csv",
         checkpoint_seconds=run.checkpoint_seconds,
         progress=run.progress,
+        augment=run.augment,
     )
     seconds = fit_stage(model, stage, scans, options)
     metrics = validate(model, stage, Scans(run.cache, run.validation_rows, 1), device=run.device)

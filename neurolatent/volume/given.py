@@ -10,6 +10,7 @@ from neurolatent.shapes import MaskArray, VoxelArray
 from neurolatent.volume.likeness import content_fingerprint
 from neurolatent.volume.load import hash_input, read_image
 from neurolatent.volume.measures import mask_smoothness, template_similarity
+from neurolatent.volume.pictures import write_planes
 from neurolatent.volume.quality import (
     ScanOutcome,
     overlap,
@@ -24,6 +25,7 @@ from neurolatent.workspace import ScanKey
 
 MASK_ENDING = "_desc-brain_mask"
 TOLERANCE = 1e-3
+Voxels = tuple[VoxelArray, MaskArray]
 GIVEN = "given"
 """As `mask_source`: the mask came with a volume that was in standard space already."""
 
@@ -33,18 +35,20 @@ def given_mask_path(path: Path) -> Path:
     return path.with_name(path.name.replace(VOLUME_ENDING, MASK_ENDING))
 
 
-def take_given(key: ScanKey, path: Path, derivatives: Path, recipe: Recipe) -> ScanOutcome:
-    """Check and measure a standard-space scan; only its record is written, the cache reads the source.
+def take_given(key: ScanKey, path: Path, derivatives: Path, recipe: Recipe) -> tuple[ScanOutcome, Voxels | None]:
+    """Check, measure and draw a standard-space scan; return its voxels too where they had to be read.
+
+    Only its picture and its record are written: the cache takes the voxels from here or from the source.
 
     Raises:
         ScanError: If the scan or its mask cannot be used.
     """
     files, grid = ScanFiles(derivatives, key, recipe.grid.label), recipe.grid
     inputs = {"image": hash_input(path), "mask": hash_input(given_mask_path(path))}
-    record = read_record(files.record)
+    record = read_record(files.record) if files.picture.is_file() else None
     why = record.differs(inputs=inputs, recipe=recipe.hash) if record else ""
     if record and not why:
-        return ScanOutcome(key, "skipped", "", "", record)
+        return ScanOutcome(key, "skipped", "", "", record), None
     files.discard()
     volume, mask = read_given(path, grid)
     record = ScanRecord(
@@ -56,11 +60,12 @@ def take_given(key: ScanKey, path: Path, derivatives: Path, recipe: Recipe) -> S
         scan_from_standard=np.eye(4),
         content_fingerprint=content_fingerprint(volume, mask, grid.spacing_mm),
     )
+    write_planes(files.picture, volume, grid, mask, grid)
     write_record(files.record, key, record, recipe)
-    return ScanOutcome(key, "done", "", why, record)
+    return ScanOutcome(key, "done", "", why, record), (volume, mask)
 
 
-def read_given(path: Path, grid: Grid) -> tuple[VoxelArray, MaskArray]:
+def read_given(path: Path, grid: Grid) -> Voxels:
     """Read and check a standard-space scan and its mask."""
     volume = _on_grid(path, grid).astype(np.float32)
     mask_path = given_mask_path(path)

@@ -8,7 +8,14 @@ from math import sqrt
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.ndimage import binary_dilation, binary_fill_holes, distance_transform_edt, gaussian_filter, label
+from scipy.ndimage import (
+    binary_dilation,
+    binary_fill_holes,
+    distance_transform_edt,
+    find_objects,
+    gaussian_filter,
+    label,
+)
 
 from neurolatent.errors import ScanError
 from neurolatent.shapes import MaskArray, VoxelArray
@@ -16,6 +23,8 @@ from neurolatent.shapes import MaskArray, VoxelArray
 BIAS_PERCENTILES = 2.5, 97.5
 SURFACE_SIGMA_MM, DETAIL_SIGMA_MM = 3.0, 8.0
 """Enough for voxels of 4 mm, and wider than what makes a mask ragged."""
+GAUSSIAN_REACH = 4.0
+"""In SDs: where smoothing ends."""
 LEVELS_BELOW_TOP = 3
 HEAD_SHARE = 0.2
 """Of the brain's median: scalp, fat and muscle are brighter, ghosts darker."""
@@ -51,10 +60,10 @@ def mask_smoothness(mask: MaskArray, spacing_mm: float) -> float:
     to 0.949, SD 0.002.
     """
     _inside(mask, mask)
-    sigmas = DETAIL_SIGMA_MM / spacing_mm, SURFACE_SIGMA_MM / spacing_mm
-    own = np.pad(_cropped(mask).astype(np.float32), int(np.ceil(4 * max(sigmas))))
-    plain = (gaussian_filter(own, sigmas[0]) > 0.5).astype(np.float32)
-    plain_area, own_area = (_area_voxels(shape, sigmas[1]) for shape in (plain, own))
+    own = _cropped(mask).astype(np.float32)
+    # Smoothing carries no half beyond the box around a shape: the centre of a Gaussian there sees it on one side only.
+    plain = (gaussian_filter(own, DETAIL_SIGMA_MM / spacing_mm, mode="constant") > 0.5).astype(np.float32)
+    plain_area, own_area = (_area_voxels(shape, SURFACE_SIGMA_MM / spacing_mm) for shape in (plain, own))
     return plain_area / own_area
 
 
@@ -144,16 +153,14 @@ def _inside(array: Float[np.ndarray, "i j k"] | MaskArray, mask: MaskArray) -> n
 
 
 def _cropped(mask: MaskArray) -> Bool[np.ndarray, "_ _ _"]:
-    where = np.argwhere(mask)
-    i, j, k = (slice(int(low), int(high) + 1) for low, high in zip(where.min(axis=0), where.max(axis=0), strict=True))
-    return mask[i, j, k]
+    return mask[find_objects(mask.astype(np.int8))[0]]
 
 
 def _area_voxels(shape: Float[np.ndarray, "_ _ _"], sigma: float) -> float:
     """Return a shape's surface area in voxel faces."""
-    smoothed = np.asarray(gaussian_filter(shape, sigma))
-    slopes = np.stack([np.gradient(smoothed, axis=axis) for axis in range(3)])
-    return float(np.linalg.norm(slopes, axis=0).sum())
+    reach = int(GAUSSIAN_REACH * sigma + 0.5) + 2  # scipy's own radius, and the slopes at its end
+    smoothed = np.asarray(gaussian_filter(np.pad(shape, reach), sigma, truncate=GAUSSIAN_REACH))
+    return float(np.sqrt(sum(np.square(slope) for slope in np.gradient(smoothed))).sum())
 
 
 def _near_head(voxels: VoxelArray, brain: MaskArray, signal: float, spacing_mm: Sequence[float]) -> MaskArray:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, groupby
+from math import prod
 from pathlib import Path
 
 import SimpleITK as sitk  # noqa: N813
@@ -12,9 +13,8 @@ import torch
 from neurolatent.cohort.visits import Visit, image_path, read_visits
 from neurolatent.errors import ScanError, SettingsError
 from neurolatent.provenance import read_json, versions, write_json
-from neurolatent.shapes import MaskArray, VoxelArray
 from neurolatent.volume.cache import cache_hash, discard_cache, open_cache, write_cache
-from neurolatent.volume.given import read_given, take_given
+from neurolatent.volume.given import Voxels, read_given, take_given
 from neurolatent.volume.load import read_image
 from neurolatent.volume.native_mask import ESTIMATED, MaskFile, extractor_words, mask_beside, refuse_mixed
 from neurolatent.volume.quality import ScanOutcome, flags_of, write_quality
@@ -28,6 +28,8 @@ from neurolatent.volume.subject import RawScan, hold_out, inner_sessions, take_p
 from neurolatent.workspace import ScanKey, Workspace, made_without
 
 BIDS_VERSION = "1.10.0"
+KEPT_BYTES, BYTES_A_VOXEL = 2**28, 5
+"""Of scans that came in standard space, volume and mask: kept for the cache, which reads only the rest again."""
 Progress = Callable[[str, int, int], None]
 
 
@@ -119,7 +121,8 @@ def preprocess(
         visits, paths, given, workspace.derivatives.resolve(), recipe, hold_out_visits=options.hold_out_visits
     )
     held_out: dict[ScanKey, ScanOutcome] = {}
-    for outcome in chain(_given(visits, paths, workspace.derivatives, recipe), _run(tasks, jobs, scheduler)):
+    kept: dict[ScanKey, Voxels] = {}
+    for outcome in chain(_given(visits, paths, workspace.derivatives, recipe, kept), _run(tasks, jobs, scheduler)):
         if outcome.without:
             held_out[made_without(outcome.key, outcome.without)] = outcome
         else:
@@ -130,8 +133,13 @@ def preprocess(
     flags = flags_of(ordered)
     write_quality(workspace.quality_tsv, ordered, flags)
     rejected = {key: verdict.note for key, verdict in read_review(workspace.review_tsv).items() if not verdict.passed}
-    kept = {o.key: o for o in ordered if o.key not in rejected}
-    _update_cache(workspace.cache(spacing_mm), kept, recipe, lambda one: _voxels(one, workspace, paths, recipe.grid))
+    passed = {o.key: o for o in ordered if o.key not in rejected}
+    _update_cache(
+        workspace.cache(spacing_mm),
+        passed,
+        recipe,
+        lambda one: kept.pop(one.key, None) or _voxels(one, workspace, paths, recipe.grid),
+    )
     apart = {key: o for key, o in sorted(held_out.items()) if o.key not in rejected}
     # Without the option there are none: what an earlier run made may no longer fit these scans.
     folder = workspace.held_out_cache(spacing_mm)
@@ -190,13 +198,21 @@ def _refuse_mixed(
 
 
 def _given(
-    visits: Sequence[Visit], paths: dict[ScanKey, Path], derivatives: Path, recipe: Recipe
+    visits: Sequence[Visit],
+    paths: dict[ScanKey, Path],
+    derivatives: Path,
+    recipe: Recipe,
+    kept: dict[ScanKey, Voxels],
 ) -> Generator[ScanOutcome]:
-    """Take the scans that are in standard space already."""
+    """Take the scans that are in standard space already, and keep the voxels of as many as there is room for."""
+    room = KEPT_BYTES // (BYTES_A_VOXEL * prod(recipe.grid.shape))
     with one_thread():
         for visit in visits:
             if visit.key in paths and is_given(visit.image):
-                yield _take_given(visit.key, paths[visit.key], derivatives, recipe)
+                outcome, voxels = _take_given(visit.key, paths[visit.key], derivatives, recipe)
+                if voxels and len(kept) < room:
+                    kept[visit.key] = voxels
+                yield outcome
 
 
 def _tasks(
@@ -244,13 +260,13 @@ def _take(task: PersonTask) -> list[ScanOutcome]:
     return outcomes
 
 
-def _take_given(key: ScanKey, path: Path, derivatives: Path, recipe: Recipe) -> ScanOutcome:
+def _take_given(key: ScanKey, path: Path, derivatives: Path, recipe: Recipe) -> tuple[ScanOutcome, Voxels | None]:
     try:
         return take_given(key, path, derivatives, recipe)
     except ScanError as error:
         ScanFiles(derivatives, key, recipe.grid.label).discard()
         message = str(error)
-        return ScanOutcome(key, "failed", message, message.partition(": ")[2], None)
+        return ScanOutcome(key, "failed", message, message.partition(": ")[2], None), None
 
 
 @contextmanager
@@ -282,7 +298,7 @@ def _update_cache(
     folder: Path,
     outcomes: Mapping[ScanKey, ScanOutcome],
     recipe: Recipe,
-    voxels: Callable[[ScanOutcome], tuple[VoxelArray, MaskArray]],
+    voxels: Callable[[ScanOutcome], Voxels],
 ) -> None:
     """Write a volume cache, unless it holds exactly these scans already."""
     hashes = {key: outcome.record.content_hash for key, outcome in outcomes.items() if outcome.record}
@@ -299,14 +315,12 @@ def _update_cache(
     write_cache(folder, scans, count=len(hashes), grid=grid, preprocessing=fingerprint)
 
 
-def _voxels(
-    outcome: ScanOutcome, workspace: Workspace, paths: Mapping[ScanKey, Path], grid: Grid
-) -> tuple[VoxelArray, MaskArray]:
+def _voxels(outcome: ScanOutcome, workspace: Workspace, paths: Mapping[ScanKey, Path], grid: Grid) -> Voxels:
     path = paths[outcome.key]
     return read_given(path, grid) if is_given(path.name) else _written_voxels(outcome, workspace, grid)
 
 
-def _written_voxels(outcome: ScanOutcome, workspace: Workspace, grid: Grid) -> tuple[VoxelArray, MaskArray]:
+def _written_voxels(outcome: ScanOutcome, workspace: Workspace, grid: Grid) -> Voxels:
     files = ScanFiles(workspace.derivatives, outcome.key, grid.label, outcome.without)
     volume, mask = (read_image(path)[1] for path in (files.volume, files.mask))
     return volume, mask > 0.5

@@ -95,6 +95,7 @@ def test_pictures_are_linked_lazily_and_relatively_and_a_failed_scan_says_it_has
     for source in re.findall(r'<img src="([^"]*)"', page):
         assert (place.page.parent / unquote(source)).is_file()
     assert page.count("No picture: preprocessing failed.") == 1
+    assert page.count(">No picture.<") == 1, "the name with a slash: no file can have it"
 
 
 def test_no_path_and_no_date_of_birth_stands_on_the_page(place: Place, tmp_path: Path) -> None:

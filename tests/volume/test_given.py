@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from neurolatent.volume import preprocess as preprocessing
 from neurolatent.volume.cache import open_cache
 from neurolatent.volume.preprocess import preprocess
 from neurolatent.volume.quality import template_mask
@@ -67,6 +68,41 @@ def test_a_moved_source_changes_nothing(workspace, source, tmp_path):
     preprocess(workspace, spacing_mm=8.0)
     shutil.move(source, tmp_path / "moved")
     assert preprocess(workspace, spacing_mm=8.0, source=tmp_path / "moved").skipped == 3
+
+
+def pictures(workspace):
+    return {path.name: path.read_bytes() for path in (workspace.derivatives / "qc").iterdir()}
+
+
+def test_every_one_has_a_picture_of_its_own_and_a_deleted_one_is_made_again(workspace):
+    preprocess(workspace, spacing_mm=8.0)
+    before = pictures(workspace)
+    assert set(before) == {f"{person}_ses-M00_run-1.png" for person in PEOPLE}
+    assert len(set(before.values())) == 3
+    (workspace.derivatives / "qc/sub-02_ses-M00_run-1.png").unlink()
+    again = preprocess(workspace, spacing_mm=8.0)
+    assert (again.done, again.skipped) == (1, 2)
+    assert pictures(workspace) == before
+
+
+def test_one_that_fails_later_leaves_no_picture(workspace, source):
+    preprocess(workspace, spacing_mm=8.0)
+    write(source, "sub-02", 300.0 * template_mask(GRID))
+    assert len(preprocess(workspace, spacing_mm=8.0).failures) == 1
+    assert set(pictures(workspace)) == {"sub-01_ses-M00_run-1.png", "sub-03_ses-M00_run-1.png"}
+
+
+@pytest.mark.parametrize(("room", "read_again"), [(3, []), (1, ["sub-02", "sub-03"]), (0, [*PEOPLE])])
+def test_the_cache_reads_again_only_what_there_was_no_room_for(room, read_again, workspace, monkeypatch):
+    read = []
+    real = preprocessing.read_given
+    monkeypatch.setattr(preprocessing, "read_given", lambda path, grid: read.append(path.name[:6]) or real(path, grid))
+    monkeypatch.setattr(preprocessing, "KEPT_BYTES", room * 5 * np.prod(GRID.shape))
+    preprocess(workspace, spacing_mm=8.0)
+    assert read == read_again
+    for row, person in enumerate(PEOPLE):
+        wanted = np.random.default_rng(int(person[-1])).uniform(0, 1, GRID.shape) * template_mask(GRID)
+        np.testing.assert_allclose(open_cache(workspace.cache(8.0)).volumes[row], wanted, atol=1e-3)
 
 
 BAD = {

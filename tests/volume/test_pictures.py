@@ -1,4 +1,4 @@
-"""Claims about the pictures of raw scans: small, and never a face."""
+"""Claims about the pictures of scans: small, and never a face."""
 
 import heads
 import numpy as np
@@ -14,6 +14,7 @@ from neurolatent.volume.pictures import (
     SHOWN_WITHIN_MM,
     TEMPLATE_CONTOUR,
     write_picture,
+    write_planes,
 )
 from neurolatent.volume.placed import Placed
 from neurolatent.volume.quality import template_distances_mm, template_mask
@@ -28,6 +29,7 @@ COLOUR_BLIND = {
 }
 FINE = Grid(PICTURE_MM)
 WIDTHS = [FINE.shape[1], FINE.shape[0], FINE.shape[0]]
+MIDDLE_MM = (11.25, -15.75, 6.25)
 
 
 @pytest.fixture
@@ -89,6 +91,46 @@ def test_a_mask_of_the_whole_head_draws_no_profile(drawn):
     picture = drawn(np.ones(FINE.shape, bool), FINE)
     assert not picture[in_every_slice(template_distances_mm(FINE) >= SHOWN_WITHIN_MM)].any()
     assert painted(picture, CONTOUR).sum() > 300
+
+
+def middles(values):
+    """Lay the slices through the same points as the picture's side by side: at x = 11.25, y and z the middle."""
+    i, j, k = (int(np.argmin(np.abs(ticks - at))) for ticks, at in zip(ticks_mm(FINE), MIDDLE_MM, strict=True))
+    planes = [plane.T[::-1] for plane in (values[i], values[:, j], values[:, :, k])]
+    height = max(map(len, planes))
+    return np.hstack([np.pad(plane, ((0, height - len(plane)), (0, 0))) for plane in planes])
+
+
+def ticks_mm(grid):
+    origin_mm = grid.world_from_voxel[:3, 3]
+    return [origin + grid.spacing_mm * np.arange(length) for origin, length in zip(origin_mm, grid.shape, strict=True)]
+
+
+@pytest.mark.parametrize("spacing_mm", [1.5, 2.5, 4.0, 8.0])
+def test_a_volume_of_any_spacing_is_drawn_where_it_lies(spacing_mm, tmp_path):
+    # What rises evenly along every axis is the same on all grids, and tells left from right and up from down.
+    def ramp(grid):
+        x, y, z = np.meshgrid(*ticks_mm(grid), indexing="ij")
+        return ((x + 2 * y + 4 * z) / 1400 + 0.5).astype(np.float32)
+
+    grid = Grid(spacing_mm)
+    write_planes(tmp_path / "picture.png", ramp(grid), grid, template_mask(grid), grid)
+    picture = imread(tmp_path / "picture.png")[..., :3]
+    wanted, plain = middles(ramp(FINE)), middles(template_distances_mm(FINE)) < -6
+    plain &= np.ptp(picture, axis=2) == 0
+    low, high = np.percentile(wanted[middles(template_distances_mm(FINE)) < 0], (0.5, 99.5))
+    assert plain.sum() > 3000
+    np.testing.assert_allclose(picture[plain, 0], np.clip((wanted[plain] - low) / (high - low), 0, 1), atol=0.03)
+
+
+def test_a_mask_that_meets_no_slice_still_gives_a_picture(tmp_path):
+    mask = np.zeros(FINE.shape, bool)
+    mask[2, 2, 2] = True
+    values = np.random.default_rng(0).uniform(0, 1, FINE.shape).astype(np.float32)
+    write_planes(tmp_path / "picture.png", values, FINE, mask, FINE)
+    picture = imread(tmp_path / "picture.png")[..., :3]
+    assert painted(picture, TEMPLATE_CONTOUR).sum() > 300
+    assert not painted(picture, CONTOUR, SHARED_CONTOUR).any()
 
 
 @pytest.mark.parametrize("eyes", COLOUR_BLIND)
