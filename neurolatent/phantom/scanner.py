@@ -66,7 +66,7 @@ class RawProtocol:
         """Refuse voxels and orientations that no scan has, and any for images that are not raw."""
         if space != "raw" and self != RawProtocol():
             msg = (
-                f"Voxel size, orientation and heads at rest are raw scans' own, got them for {space} space. State raw."
+                f"Voxels, orientation and rest are those of raw scans, got them for {space} space. State raw space."
             )
             raise SettingsError(msg)
         low, high = VOXEL_LIMITS_MM

@@ -75,7 +75,7 @@ def test_repeats_differ_by_little_and_never_by_nothing(bench, subjects, paramete
         scan(bench, subjects[0], 0.0, GRID, _acquisition(subjects[0], parameters, run))[0] for run in (1, 2)
     )
     inside = (first > 0) & (second > 0)
-    assert 0.95 < np.corrcoef(first[inside], second[inside])[0, 1] < 0.9999
+    assert 0.9 < np.corrcoef(first[inside], second[inside])[0, 1] < 0.9999
 
 
 def test_a_finer_grid_shows_the_same_brain(bench, subjects, images):
