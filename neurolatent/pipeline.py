@@ -13,8 +13,8 @@ from neurolatent.errors import NotApplicableError
 
 DEMO_SEED = 1
 DEMO_FOLDS = 5
-DEMO_PHANTOM = steps.PhantomSettings(subjects=100, visits=3)
-DEMO_RAW = steps.PhantomSettings(subjects=100, visits=2, space="raw", people=(0, 1))
+DEMO_PHANTOM = steps.PhantomSettings(subjects=80, visits=3)
+DEMO_RAW = steps.PhantomSettings(subjects=80, visits=2, space="raw", people=(0, 1))
 """The first two people of the same phantom, as raw heads at two visits each."""
 
 
