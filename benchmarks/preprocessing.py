@@ -95,7 +95,8 @@ def main(settings: Evidence) -> None:
         return
     sections = {name: partial(measure, settings) for name, measure in SECTIONS.items()}
     measure_missing(sections, settings.folder, settings.only)
-    head = f"Command: `python benchmarks/preprocessing.py PATH/TO/IXI --pairs PATH/TO/LONGITUDINAL-MS`. Machine: {settings.machine}."
+    command = "python benchmarks/preprocessing.py PATH/TO/IXI --pairs PATH/TO/LONGITUDINAL-MS"
+    head = f"Command: `{command}`. Machine: {settings.machine}."
     write_page(settings.page, "Preprocessing, measured", head, settings.folder, list(SECTIONS))
 
 
