@@ -65,9 +65,7 @@ class RawProtocol:
     def check(self, space: str) -> None:
         """Refuse voxels and orientations that no scan has, and any for images that are not raw."""
         if space != "raw" and self != RawProtocol():
-            msg = (
-                f"Voxels, orientation and rest are those of raw scans, got them for {space} space. State raw space."
-            )
+            msg = f"Voxels, orientation and rest are those of raw scans, got them for {space} space. State raw space."
             raise SettingsError(msg)
         low, high = VOXEL_LIMITS_MM
         if self.voxel_mm is not None and not all(low <= size <= high for size in self.voxel_mm):
