@@ -149,7 +149,7 @@ def measure_sites(cohorts: Path) -> Result:
     for arm in ("balanced", "confounded"):
         folder = cohorts / f"raw_{arm}"
         write_phantom(
-            folder, subjects=120, seed=SEED, visits=1, arm=arm, space="raw", repeats=0.0,
+            folder, subjects=300, seed=SEED, visits=1, arm=arm, space="raw", repeats=0.0,
             raw=RawProtocol(voxel_mm=(3.0, 3.0, 3.0)), jobs=usable_cores(),
         )  # fmt: skip
         people = _rows(folder / "participants.tsv")

@@ -28,6 +28,7 @@ from neurolatent.workspace import Workspace
 
 if TYPE_CHECKING:
     from neurolatent.analysis.study import Study
+    from neurolatent.volume.augment import Augmentation
 
 FRACTIONS = (0.7, 0.1, 0.2)
 """Of people: train, validation, test."""
@@ -185,12 +186,11 @@ def preprocess(
 def estimate_training(root: Path, *, preset: str, device: DeviceName, augment: bool = False) -> str:
     """Say how long the training will take and what it needs, measured by a few trial steps."""
     from neurolatent.training import stages
-    from neurolatent.volume.augment import Augmentation
 
     chosen = find_preset(preset)
     cache, training, _ = _training_rows(Workspace(root), chosen)
-    augmentation = Augmentation(chosen.spacing_mm) if augment else None
-    estimate = stages.estimate(chosen, len(training), pick_device(device), augment=augmentation)
+    changes = _augmentation(chosen) if augment else None
+    estimate = stages.estimate(chosen, len(training), pick_device(device), augment=changes)
     return (
         f"Training {preset} on {len(training)} of {len(cache.keys)} scans: about {estimate.minutes:.0f} minutes, "
         f"{estimate.memory_gb:.1f} GB of memory, {estimate.disk_mb:.0f} MB of disk."
@@ -211,7 +211,6 @@ def train(
 ) -> Path:
     """Train every stage on the split's training people; return the model's folder."""
     from neurolatent.training import stages
-    from neurolatent.volume.augment import Augmentation
 
     workspace, chosen = Workspace(root), find_preset(preset)
     folder = workspace.model(run or preset)
@@ -228,7 +227,7 @@ def train(
             device=pick_device(device),
             max_minutes=max_minutes,
             initial=SHIPPED_WEIGHTS if initial == Path("shipped") else initial,
-            augment=Augmentation(chosen.spacing_mm) if augment else None,
+            augment=_augmentation(chosen) if augment else None,
             progress=progress,
         )
     return folder
@@ -384,6 +383,12 @@ def _split_once(workspace: Workspace, *, folds: int | None, fractions: tuple[flo
     else:
         split = make_split(visits, seed=seed, folds=folds, fractions=fractions, test_only=test_only)
     write_split(workspace.split_json, split)
+
+
+def _augmentation(preset: Preset) -> "Augmentation":
+    from neurolatent.volume.augment import Augmentation  # torchio loads only where it is asked for
+
+    return Augmentation(preset.spacing_mm)
 
 
 def _training_rows(workspace: Workspace, preset: Preset) -> tuple[VolumeCache, list[int], list[int]]:

@@ -63,8 +63,8 @@ class Lattice:
     def sample(self, field: Field, points: Points) -> Float[Tensor, "_ n"]:
         """Interpolate linearly at the points; beyond the lattice its outermost values go on.
 
-        Each point is a weighted sum of eight rows of a table of nodes: on a processor up to six times as fast as
-        `grid_sample`, where the field is stored `by_node`.
+        Each point is a weighted sum of eight rows of a table of nodes: on a processor faster than
+        `grid_sample`, most so where the field has many channels and is stored `by_node`.
         """
         table = field.reshape(field.shape[0], -1).T.contiguous()
         parts = [self._interpolate(table, part) for part in points.split(AT_A_TIME, dim=1)]

@@ -153,7 +153,7 @@ class PhantomTruth:
     def _noise_free(
         self, participant_id: str, moments: Sequence[float], grid: Grid, scanner_months: float | None
     ) -> list[tuple[VoxelArray, MaskArray]]:
-        """Image a person at several times; making the person takes as long as an image."""
+        """Image a person, who is made once, at several times."""
         with torch.device(self.device), torch.inference_mode():
             subject = self.subject(participant_id)
             return [

@@ -45,6 +45,7 @@ def preprocessing_part(
     places = {"Quality of the raw scans": other, "Quality of the cohort's scans": workspace}
     present = {caption: place for caption, place in places.items() if place is not None}
     paths = [path for place in present.values() for path in sorted((place.derivatives / "qc").glob("*.png"))]
+    raw = other.derivatives if other is not None else None
     tables = {
         caption: read_columns(place.quality_tsv, expected=ScanKey._fields)
         for caption, place in present.items()
@@ -54,14 +55,14 @@ def preprocessing_part(
     return PreprocessingPart(
         quality=tuple(table for table in quality if table is not None),
         failures=_failures(tables.values(), source_roots),
-        pictures=tuple(_picture(path) for path in paths[:MAX_PICTURES]),
+        pictures=tuple(_picture(path, raw=path.parent.parent == raw) for path in paths[:MAX_PICTURES]),
         note=_note(len(paths)),
     )
 
 
 def _note(pictures: int) -> str:
     if pictures == 0:
-        return "There are no pictures: preprocessing draws them of raw scans, not of scans that come in standard space."
+        return "There are no pictures: no scan was preprocessed."
     return f"The first {MAX_PICTURES} of {pictures} pictures are shown." if pictures > MAX_PICTURES else ""
 
 
@@ -91,7 +92,7 @@ def _measure(name: str, values: Values) -> Row:
     return Row(label, "", (*map(Cell, shown), Cell(str(len(known)))))
 
 
-def _picture(path: Path) -> Figure:
+def _picture(path: Path, *, raw: bool) -> Figure:
     """Re-encode a picture: at a fitting size, and without any text that the file may carry."""
     try:
         with Image.open(path) as image:
@@ -106,9 +107,9 @@ def _picture(path: Path) -> Figure:
     fitted.quantize(256).save(buffer, format="PNG", optimize=True)
     scan = ", ".join(part for part in path.stem.split("_") if part != MISSING)
     return Figure(
-        name=f"preprocessing-{path.stem}",
+        name=f"preprocessing-{'raw-' if raw else ''}{path.stem}",
         title=scan,
-        caption="The raw scan in standard space: its mask red, the template's blue, both yellow.",
+        caption=f"The {'raw ' if raw else ''}scan in standard space: its mask red, the template's blue, both yellow.",
         alt=f"Sagittal, coronal and axial slices of {scan} in standard space, its mask and the template's outlined.",
         media_type="image/png",
         content=buffer.getvalue(),

@@ -148,14 +148,19 @@ def preprocess(
         done=sum(outcome.status == "done" for outcome in ordered),
         skipped=sum(outcome.status == "skipped" for outcome in ordered),
         redone=tuple((o.key, o.reason) for o in ordered if o.status == "done" and o.reason),
-        failures=tuple(
-            (key, o.message)
-            for key, o in [*((o.key, o) for o in ordered), *sorted(held_out.items())]
-            if o.status == "failed" and not (o.without and outcomes[o.key].status == "failed")
-        ),
+        failures=_failures(ordered, held_out),
         flagged=sum(bool(reasons) for reasons in flags.values()),
         rejected=tuple((o.key, rejected[o.key]) for o in ordered if o.key in rejected),
     )
+
+
+def _failures(
+    ordered: Sequence[ScanOutcome], held_out: Mapping[ScanKey, ScanOutcome]
+) -> tuple[tuple[ScanKey, str], ...]:
+    """Return what failed and why; a scan that failed itself is not told again for each visit it was made without."""
+    failed = {outcome.key: outcome.message for outcome in ordered if outcome.status == "failed"}
+    apart = {key: o.message for key, o in sorted(held_out.items()) if o.status == "failed" and o.key not in failed}
+    return tuple({**failed, **apart}.items())
 
 
 def _silent(_what: str, _done: int, _total: int) -> None:

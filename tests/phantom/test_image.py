@@ -1,5 +1,7 @@
 """Claims about images in standard space."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -72,10 +74,13 @@ def test_the_hippocampus_changes_visibly_at_four_millimetres(bench, subjects):
 
 def test_repeats_differ_by_little_and_never_by_nothing(bench, subjects, parameters):
     first, second = (
-        scan(bench, subjects[0], 0.0, GRID, _acquisition(subjects[0], parameters, run))[0] for run in (1, 2)
+        scan(bench, subjects[0], 0.0, GRID, replace(_acquisition(subjects[0], parameters, run), motion_mm_per_min=0.0))[
+            0
+        ]
+        for run in (1, 2)
     )
     inside = (first > 0) & (second > 0)
-    assert 0.9 < np.corrcoef(first[inside], second[inside])[0, 1] < 0.9999
+    assert 0.95 < np.corrcoef(first[inside], second[inside])[0, 1] < 0.9999
 
 
 def test_a_finer_grid_shows_the_same_brain(bench, subjects, images):

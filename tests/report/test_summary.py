@@ -154,15 +154,9 @@ def test_pictures_are_stripped_of_what_their_files_carry(summary: Summary) -> No
 
 
 def test_pictures_of_a_second_workspace_come_first(workspace: Workspace, built: Workspace) -> None:
-    for path in (workspace.derivatives / "qc").glob("*.png"):
-        path.rename(path.with_name(f"other-{path.name}"))
-    found = summarise(built, run="another", preprocessing=workspace.root)
-    assert [one.name.startswith("preprocessing-other-") for one in found.preprocessing.pictures] == [
-        True,
-        True,
-        False,
-        False,
-    ]
+    pictures = summarise(built, run="another", preprocessing=workspace.root).preprocessing.pictures
+    assert [one.name.startswith("preprocessing-raw-") for one in pictures] == [True, True, False, False]
+    assert [one.caption.startswith("The raw scan") for one in pictures] == [True, True, False, False]
 
 
 def test_a_damaged_picture_is_refused_by_name(workspace: Workspace) -> None:
