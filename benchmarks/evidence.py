@@ -1,4 +1,4 @@
-"""What benchmarks share: sections that are measured once and kept, a page made of them, and means with intervals."""
+"""What benchmarks share: sections measured once and kept, a page of them, means with intervals, surfaces."""
 
 import json
 import time
@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 
 from neurolatent.console import say
 from neurolatent.provenance import write_json, write_text
-from neurolatent.shapes import Values
+from neurolatent.shapes import MaskArray, Values
 
 RESAMPLES = 2000
 MACHINE = "two cores of an AMD EPYC (Zen 4, AVX-512, bf16), 24 GB"
@@ -47,3 +48,10 @@ def mean(values: Values, form: str = ".2f") -> str:
 def redraw(values: Values, seed: int) -> Values:
     """Draw as many values with replacement."""
     return np.random.default_rng(seed).choice(values, len(values))
+
+
+def surface_mm(one: MaskArray, other: MaskArray, *, voxel_mm: float, percentile: float | None = None) -> float:
+    """Return a percentile, or the mean, of the distances from one mask's surface to the other's."""
+    edges = [mask & ~np.asarray(ndimage.binary_erosion(mask), dtype=bool) for mask in (one, other)]
+    distances_mm = np.asarray(ndimage.distance_transform_edt(~edges[1], sampling=voxel_mm))[edges[0]]
+    return float(distances_mm.mean() if percentile is None else np.percentile(distances_mm, percentile))
