@@ -1,5 +1,7 @@
 """The noise schedule, and each equation that depends on it once."""
 
+import math
+from bisect import bisect_left
 from functools import cache
 
 import torch
@@ -13,6 +15,8 @@ FIRST_BETA, LAST_BETA = 1e-4, 0.02
 CLEAN = -1
 """The timestep before the first noise: all signal."""
 Fraction = Float[Tensor, "batch 1 1 1 1"]
+Signal = Fraction | float
+"""ᾱ of each sample, or of all."""
 Schedule = Float[Tensor, " timestep"]
 PerSample = Float[Tensor, " batch"]
 
@@ -34,6 +38,22 @@ def signal_at(timestep: int) -> float:
     return 1.0 if timestep == CLEAN else float(signal_fractions()[timestep])
 
 
+def angle_at(timestep: int) -> float:
+    """φ = arccos √ᾱ: 0 for a clean latent, nearly π/2 for noise (Salimans & Ho 2022, appendix D, arXiv:2202.00512)."""
+    return math.acos(math.sqrt(signal_at(timestep)))
+
+
+@cache
+def angles() -> tuple[float, ...]:
+    """Return φ of each timestep that a network knows: ascending."""
+    return tuple(angle_at(timestep) for timestep in range(TIMESTEPS))
+
+
+def timestep_at(angle: float) -> int:
+    """Return the first timestep that reaches an angle: 0 for a clean latent, for no network knows `CLEAN`."""
+    return bisect_left(angles(), angle)
+
+
 def gather_signal(timestep: Timestep) -> Fraction:
     """Return ᾱ of each sample, ready to multiply latents."""
     table = signal_fractions().to(timestep.device, torch.float32)
@@ -43,6 +63,31 @@ def gather_signal(timestep: Timestep) -> Fraction:
 def add_noise(clean: Latent, noise: Latent, signal: Fraction) -> Latent:
     """Mix signal and noise: Ho et al. 2020, equation 4."""
     return signal.sqrt() * clean + (1 - signal).sqrt() * noise
+
+
+def clean_from_noise(noisy: Latent, noise: Latent, signal: Signal) -> Latent:
+    """z_0 = (z_t − √(1 − ᾱ) ε) / √ᾱ: Song et al. 2021, equation 9 (arXiv:2010.02502); nothing is clamped."""
+    return (noisy - (1 - signal) ** 0.5 * noise) / signal**0.5
+
+
+def noise_from_clean(noisy: Latent, clean: Latent, signal: Signal) -> Latent:
+    """ε = (z_t − √ᾱ z_0) / √(1 − ᾱ): equation 4 of Ho et al. 2020, solved for the noise."""
+    return (noisy - signal**0.5 * clean) / (1 - signal) ** 0.5
+
+
+def velocity_of(clean: Latent, noise: Latent, signal: Signal) -> Latent:
+    """Return v = √ᾱ ε − √(1 − ᾱ) z_0: Salimans & Ho 2022, appendix D (arXiv:2202.00512)."""
+    return signal**0.5 * noise - (1 - signal) ** 0.5 * clean
+
+
+def clean_from_velocity(noisy: Latent, velocity: Latent, signal: Signal) -> Latent:
+    """z_0 = √ᾱ z_t − √(1 − ᾱ) v: Salimans & Ho 2022, appendix D."""
+    return signal**0.5 * noisy - (1 - signal) ** 0.5 * velocity
+
+
+def noise_from_velocity(noisy: Latent, velocity: Latent, signal: Signal) -> Latent:
+    """ε = √(1 − ᾱ) z_t + √ᾱ v: Salimans & Ho 2022, appendix D."""
+    return (1 - signal) ** 0.5 * noisy + signal**0.5 * velocity
 
 
 def signal_to_noise(signal: Fraction) -> Fraction:

@@ -1,91 +1,138 @@
-"""DDIM in both directions, for any function that predicts the noise; of second order at no further cost."""
+"""From z_0 to z_T and back, for any network that predicts the noise or the velocity."""
 
-import math
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from neurolatent.errors import SettingsError
-from neurolatent.model.noise import CLEAN, TIMESTEPS, signal_at
+from neurolatent.model.noise import CLEAN, TIMESTEPS, angle_at, angles, noise_from_velocity, signal_at, timestep_at
+from neurolatent.model.solvers import Look, Prediction, Solver, choose, clamp, integrate, split
 from neurolatent.shapes import Latent
 
-PredictNoise = Callable[[Latent, int], Latent]
-"""From a noisy latent and its timestep (0 … 999) to the noise in it."""
-Order = Literal[1, 2]
+Predict = Callable[[Latent, int], Latent]
+"""From a noisy latent and its timestep (0 … 999) to what `Predicts` says."""
+PredictNoise = Predict
+"""The same, to the noise."""
+Predicts = Literal["noise", "velocity"]
+Trajectory = tuple[int, ...]
+"""The timesteps to visit, cleanest first; decoding takes them from the end."""
+Spacing = Literal["angle", "leading", "trailing", "linspace"]
 SPACING_POWER = 1.5
 """Angles go with step^1.5: for Gaussian targets of SD 0.05 to 1.5, 10 steps there and back return 79 to 99 % of each
 (73 to 5 % with plain DDIM at even timesteps), for small steps are taken where little noise hides little."""
 
 
-class Prediction(NamedTuple):
-    """What a latent is made of, as the network sees it at one angle."""
-
-    clean: Latent
-    noise: Latent
-    angle: float
-
-
-def angle_at(timestep: int) -> float:
-    """φ = arccos √ᾱ: 0 for a clean latent, nearly π/2 for noise (Salimans & Ho 2022, appendix D, arXiv:2202.00512)."""
-    return math.acos(math.sqrt(signal_at(timestep)))
-
-
-@cache
-def trajectory(steps: int) -> tuple[int, ...]:
-    """Return `steps` + 1 different timesteps from `CLEAN` to the last."""
-    if not 1 <= steps <= TIMESTEPS:
-        msg = f"Expected 1 to {TIMESTEPS} sampling steps, got {steps}. 10 to 20 suffice."
-        raise SettingsError(msg)
-    angles = [angle_at(timestep) for timestep in range(TIMESTEPS)]
+def space_by_angle(steps: int) -> Trajectory:
+    """Go to the last timestep by angles that grow with step^1.5."""
     path = [CLEAN]
     for step in range(1, steps + 1):
-        wanted = bisect_left(angles, angles[-1] * (step / steps) ** SPACING_POWER)
+        wanted = bisect_left(angles(), angles()[-1] * (step / steps) ** SPACING_POWER)
         latest = TIMESTEPS - 1 - (steps - step)
         path.append(min(max(wanted, path[-1] + 1), latest))
     return tuple(path)
 
 
-def split(latent: Latent, noise: Latent, angle: float) -> Prediction:
-    """Take the noise out: Song et al. 2021, equation 9 (arXiv:2010.02502); nothing is clamped."""
-    return Prediction((latent - math.sin(angle) * noise) / math.cos(angle), noise, angle)
+def space_leading(steps: int) -> Trajectory:
+    """Go up from the first timestep, stopping short of the last: Lin et al. 2023, table 2 (arXiv:2305.08891)."""
+    return (CLEAN, *(step * (TIMESTEPS // steps) for step in range(steps)))
 
 
-def ddim_step(latent: Latent, now: Prediction, angle: float) -> Latent:
-    """Move along the deterministic path: Song et al. 2021, equation 13, as a change of the latent."""
-    clean_change = math.cos(angle) - math.cos(now.angle)
-    noise_change = math.sin(angle) - math.sin(now.angle)
-    return latent + clean_change * now.clean + noise_change * now.noise
+def space_trailing(steps: int) -> Trajectory:
+    """Go down from the last timestep, stopping short of the first: Lin et al. 2023, table 2."""
+    return (CLEAN, *(round(step * TIMESTEPS / steps) - 1 for step in range(1, steps + 1)))
 
 
-def extrapolate(now: Prediction, before: Prediction, angle: float) -> Prediction:
-    """Guess what the network will say half-way to `angle`: two-step Adams–Bashforth, as in PNDM (arXiv:2202.09778).
+def space_evenly(steps: int) -> Trajectory:
+    """Go from the first timestep to the last, "linspace": Lin et al. 2023, table 2; a single one is the first."""
+    return (CLEAN, *(round(step * (TIMESTEPS - 1) / max(steps - 1, 1)) for step in range(steps)))
 
-    DDIM takes what the network says here for the whole step, which turns white noise inwards by 1 − cos of each step.
+
+SPACINGS: Mapping[str, Callable[[int], Trajectory]] = {
+    "angle": space_by_angle,
+    "leading": space_leading,
+    "trailing": space_trailing,
+    "linspace": space_evenly,
+}
+
+
+@cache
+def trajectory(steps: int, *, spacing: Spacing = "angle") -> Trajectory:
+    """Return `steps` + 1 different timesteps from `CLEAN` on; all but "leading" reach the last."""
+    if not 1 <= steps <= TIMESTEPS:
+        msg = f"Expected 1 to {TIMESTEPS} sampling steps, got {steps}. 10 to 20 suffice."
+        raise SettingsError(msg)
+    return choose("spacing", spacing, SPACINGS)(steps)
+
+
+def encode_to_noise(
+    clean: Latent,
+    predict: Predict,
+    *,
+    steps: int | Trajectory,
+    solver: Solver = "adams-bashforth",
+    predicts: Predicts = "noise",
+    limit: float | None = None,
+) -> Latent:
+    """Follow the path from z_0 to z_T.
+
+    Args:
+        clean: z_0.
+        predict: The network, asked once per step.
+        steps: How many, spaced by angle; or the timesteps themselves, such as `trajectory(20, spacing="trailing")`.
+        solver: The rule for one step.
+        predicts: What the network returns.
+        limit: The largest magnitude that a predicted z_0 may have; none is the default, for latents know no bounds.
     """
-    share = (angle - now.angle) / (now.angle - before.angle) / 2
-    return now._replace(
-        clean=now.clean + share * (now.clean - before.clean), noise=now.noise + share * (now.noise - before.noise)
-    )
+    visited = [angle_at(timestep) for timestep in _path(steps)]
+    return integrate(clean, _ask(predict, predicts, limit), visited, solver=solver)
 
 
-def encode_to_noise(clean: Latent, predict: PredictNoise, *, steps: int, order: Order = 2) -> Latent:
-    """Follow the path from z_0 to z_T; order 1 is plain DDIM."""
-    return _follow(clean, predict, trajectory(steps), order)
+def decode_from_noise(
+    noise: Latent,
+    predict: Predict,
+    *,
+    steps: int | Trajectory,
+    solver: Solver = "adams-bashforth",
+    predicts: Predicts = "noise",
+    limit: float | None = None,
+) -> Latent:
+    """Follow the path from z_T to z_0; the arguments are those of `encode_to_noise`, timesteps cleanest first too."""
+    visited = [angle_at(timestep) for timestep in reversed(_path(steps))]
+    return integrate(noise, _ask(predict, predicts, limit), visited, solver=solver)
 
 
-def decode_from_noise(noise: Latent, predict: PredictNoise, *, steps: int, order: Order = 2) -> Latent:
-    """Follow the path from z_T to z_0; order 1 is plain DDIM."""
-    return _follow(noise, predict, trajectory(steps)[::-1], order)
+def _path(steps: int | Trajectory) -> Trajectory:
+    if isinstance(steps, int):
+        return trajectory(steps)
+    ascending = all(before < after for before, after in pairwise(steps))
+    if len(steps) < 2 or not ascending or steps[0] < CLEAN or steps[-1] >= TIMESTEPS:
+        msg = (
+            f"Expected two or more ascending timesteps from {CLEAN} to {TIMESTEPS - 1}, got {steps}. "
+            "Give the cleanest first, to decode too."
+        )
+        raise SettingsError(msg)
+    return steps
 
 
-def _follow(latent: Latent, predict: PredictNoise, path: tuple[int, ...], order: Order) -> Latent:
-    before: Prediction | None = None
-    for here, there in pairwise(path):
-        noise = predict(latent, max(here, 0))  # no network knows the clean timestep: the first noisy one stands in
-        now = split(latent, noise, angle_at(here))
-        angle = angle_at(there)
-        latent = ddim_step(latent, extrapolate(now, before, angle) if before and order == 2 else now, angle)
-        before = now
-    return latent
+def _already_noise(_noisy: Latent, output: Latent, _signal: float) -> Latent:
+    return output
+
+
+NOISE_FROM: Mapping[str, Callable[[Latent, Latent, float], Latent]] = {
+    "noise": _already_noise,
+    "velocity": noise_from_velocity,
+}
+
+
+def _ask(predict: Predict, predicts: Predicts, limit: float | None) -> Look:
+    noise_from = choose("prediction", predicts, NOISE_FROM)
+
+    def look(latent: Latent, angle: float) -> Prediction:
+        timestep = timestep_at(angle)
+        noise = noise_from(latent, predict(latent, timestep), signal_at(timestep))
+        now = split(latent, noise, angle)
+        return now if limit is None else clamp(now, limit)
+
+    return look
