@@ -11,15 +11,16 @@ from neurolatent.volume.sampling import voxel_centres_mm
 from neurolatent.volume.target import template_distance_mm
 from neurolatent.volume.warp import Warp
 
-BASE_MARGIN_MM = 1.2
+BASE_MARGIN_MM = 1.0
 # Fluid over the convexity is thicker than the template's: the margin grows with height.
-VERTEX_MARGIN_MM, VERTEX_FROM_Z_MM, VERTEX_TO_Z_MM = 1.2, -20.0, 40.0
+VERTEX_MARGIN_MM, VERTEX_FROM_Z_MM, VERTEX_TO_Z_MM = 0.6, -20.0, 40.0
 # Dark voxels at the rim are skull or fluid and pull the surface in; those as bright as brain push it out.
 DARK_MARGIN_MM, DARK_BELOW = 3.0, 0.3
 # Brighter still is fat or marrow.
 BRIGHT_MARGIN_MM, BRIGHT_FROM, BRIGHT_RANGE = 2.0, 0.75, 0.25
 DEEP_MM = -20.0
-INTENSITY_SIGMA_VOXELS, MASK_SIGMA_VOXELS = 0.5, 1.0
+# One voxel of the rim says little: its neighbours are asked too, and each speaks louder the further it lies inside.
+INTENSITY_SIGMA_VOXELS, MASK_SIGMA_VOXELS, CERTAIN_FROM_MM = 1.0, 1.0, 1.5
 
 
 def soft_mask(head: Head, fit: Fit, warp: Warp) -> VoxelArray:
@@ -27,8 +28,9 @@ def soft_mask(head: Head, fit: Fit, warp: Warp) -> VoxelArray:
     distance_mm, height_mm = _carried(head, fit, warp)
     intensity = smooth(head.voxels, [INTENSITY_SIGMA_VOXELS] * 3)
     intensity = intensity / max(float(np.median(intensity[distance_mm < DEEP_MM])), 1e-6)
-    inside = distance_mm < _margin_mm(height_mm, intensity)
-    solid = _filled(_largest(smooth(inside.astype(np.float32), [MASK_SIGMA_VOXELS] * 3) > 0.5))
+    depth_mm = _margin_mm(height_mm, intensity) - distance_mm
+    inside = np.clip(depth_mm / CERTAIN_FROM_MM, -1, 1).astype(np.float32)
+    solid = _filled(_largest(smooth(inside, [MASK_SIGMA_VOXELS] * 3) > 0))
     return smooth(solid.astype(np.float32), [MASK_SIGMA_VOXELS / 2] * 3)
 
 

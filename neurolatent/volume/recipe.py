@@ -8,7 +8,7 @@ from neurolatent.volume.intensity import HIGH_PERCENTILE, LOW_PERCENTILE
 from neurolatent.volume.search import Registration
 from neurolatent.volume.space import Grid
 
-VERSION = 2
+VERSION = 3
 """Raised whenever the same scan would give other voxels: every scan is then redone."""
 IN_WORDS: dict[Registration, str] = {
     "rigid": "one rigid transform a person",
