@@ -20,7 +20,7 @@ from neurolatent.model.weights import Card, load_autoencoder
 from neurolatent.shapes import VoxelArray
 from neurolatent.steps import SHIPPED_RUN, SHIPPED_WEIGHTS
 from neurolatent.volume.cache import VolumeCache, open_cache
-from neurolatent.workspace import Workspace
+from neurolatent.workspace import View, Workspace
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Cohort:
         ]
         return pd.DataFrame(rows).drop(columns=["image", "extra"])
 
-    def volumes(self, spacing_mm: float) -> VolumeCache:
+    def volumes(self, spacing_mm: float, view: View = "standard") -> VolumeCache:
         """Map the preprocessed volumes and masks on the grid of that spacing."""
-        return open_cache(self.workspace.cache(spacing_mm))
+        return open_cache(self.workspace.cache(spacing_mm, view))
 
 
 @dataclass(frozen=True)

@@ -164,6 +164,7 @@ def preprocess(
         result = preprocess_scans(
             workspace,
             spacing_mm=find_preset(preset).spacing_mm,
+            view=find_preset(preset).view,
             options=Options(
                 registration=options.registration,
                 extractor=options.brain_extractor,
@@ -253,7 +254,7 @@ def encode(
             install_shipped_weights(root, run=run)
         chosen = pick_device(device)
         model, card = load_autoencoder(workspace.model(run), device=chosen)
-        cache = open_cache(workspace.cache(model.preset.spacing_mm))
+        cache = open_cache(workspace.cache(model.preset.spacing_mm, model.preset.view))
         encode_scans(
             cache,
             model,
@@ -393,7 +394,7 @@ def _augmentation(preset: Preset) -> "Augmentation":
 
 def _training_rows(workspace: Workspace, preset: Preset) -> tuple[VolumeCache, list[int], list[int]]:
     """Return the cache and its rows of training and validation people."""
-    cache = open_cache(workspace.cache(preset.spacing_mm))
+    cache = open_cache(workspace.cache(preset.spacing_mm, preset.view))
     split = read_split(workspace.split_json, visits=read_visits(workspace.visits_tsv))
     return cache, cache.rows_of(split.training_subjects()), cache.rows_of(split.validation_subjects())
 

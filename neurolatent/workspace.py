@@ -5,7 +5,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from neurolatent.errors import SettingsError
 
@@ -23,9 +23,13 @@ def made_without(key: ScanKey, session: str) -> ScanKey:
     return key._replace(run=f"{key.run}.without.{session}")
 
 
-def resolution_label(spacing_mm: float) -> str:
-    """Name a grid as BIDS does, without a dot: 1.5 gives `1p5`, 4.0 gives `4`."""
-    return f"{spacing_mm:g}".replace(".", "p")
+View = Literal["standard", "paper"]
+"""Where the middle of a grid lies: ours, or the paper's, 17 mm higher."""
+
+
+def resolution_label(spacing_mm: float, view: View = "standard") -> str:
+    """Name a grid as BIDS does, without a dot: 1.5 gives `1p5`, 4.0 gives `4`; the paper's `paper1p5`."""
+    return ("paper" if view == "paper" else "") + f"{spacing_mm:g}".replace(".", "p")
 
 
 @dataclass(frozen=True)
@@ -79,13 +83,13 @@ class Workspace:
         """The report as a PDF."""
         return self.root / "report.pdf"
 
-    def cache(self, spacing_mm: float) -> Path:
+    def cache(self, spacing_mm: float, view: View = "standard") -> Path:
         """Folder of the memory-mapped volumes on the grid of that spacing."""
-        return self.derivatives / f"cache_res-{resolution_label(spacing_mm)}"
+        return self.derivatives / f"cache_res-{resolution_label(spacing_mm, view)}"
 
-    def held_out_cache(self, spacing_mm: float) -> Path:
+    def held_out_cache(self, spacing_mm: float, view: View = "standard") -> Path:
         """The same for volumes that were made without a session which is to be filled in."""
-        return self.derivatives / "heldout" / self.cache(spacing_mm).name
+        return self.derivatives / "heldout" / self.cache(spacing_mm, view).name
 
     def model(self, run: str) -> Path:
         """Folder of the weights and card of one trained or imported model."""

@@ -100,7 +100,7 @@ class Study:
     @cached_property
     def held_out(self) -> VolumeCache | None:
         """Volumes made without a session which is to be filled in, where preprocessing was asked for them."""
-        folder = self.workspace.held_out_cache(self.cache.grid.spacing_mm)
+        folder = self.workspace.held_out_cache(self.cache.grid.spacing_mm, self.cache.grid.view)
         if not folder.is_dir():
             return None
         found = open_cache(folder)
@@ -155,7 +155,8 @@ def open_study(
 ) -> Study:
     """Open what the steps before left, and refuse what does not belong together."""
     card = read_card(workspace.model(run))
-    cache = open_cache(workspace.cache(PRESETS[card.preset].spacing_mm))
+    preset = PRESETS[card.preset]
+    cache = open_cache(workspace.cache(preset.spacing_mm, preset.view))
     refuse_other_preprocessing(cache, card)
     codes = open_codes(workspace.codes(run))
     command = f"Run `neurolatent encode {workspace.root} --run {run}` again."

@@ -8,13 +8,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from neurolatent.device import autocast
-from neurolatent.model.denoiser import Denoiser
-from neurolatent.model.gradient import GradientEstimator
+from neurolatent.model.constructions import build_networks
 from neurolatent.model.noise import gather_signal, shift_noise
 from neurolatent.model.presets import Preset
-from neurolatent.model.sampler import PredictNoise, decode_from_noise, encode_to_noise
-from neurolatent.model.semantic import SemanticEncoder
-from neurolatent.model.vae import VAE, Compressed
+from neurolatent.model.sampler import PredictNoise, Trajectory, decode_from_noise, encode_to_noise, trajectory
+from neurolatent.model.vae import Compressed
 from neurolatent.shapes import Code, Latent, Timestep, Volume
 
 
@@ -58,23 +56,11 @@ class LatentDiffusionAutoencoder(nn.Module):
 
     def __init__(self, preset: Preset) -> None:
         super().__init__()
-        channels, widths = preset.latent_channels, preset.denoiser_widths
         self.preset = preset
-        self.vae = VAE(widths=preset.vae_widths, latent_channels=channels)
-        self.scaling = LatentScaling(latent_channels=channels, shape=preset.latent_shape)
-        self.denoiser = Denoiser(widths=widths, latent_channels=channels)
-        self.semantic = SemanticEncoder(
-            widths=preset.semantic_widths,
-            code_size=preset.code_size,
-            latent_channels=channels,
-            latent_shape=preset.latent_shape,
-        )
-        self.gradient = GradientEstimator(
-            widths=widths,
-            latent_channels=channels,
-            code_size=preset.code_size,
-            latent_shape=preset.latent_shape,
-        )
+        networks = build_networks(preset)
+        self.vae = networks.vae
+        self.scaling = LatentScaling(latent_channels=preset.latent_channels, shape=preset.latent_shape)
+        self.denoiser, self.semantic, self.gradient = networks.denoiser, networks.semantic, networks.gradient
 
     @property
     def device(self) -> torch.device:
@@ -97,19 +83,21 @@ class LatentDiffusionAutoencoder(nn.Module):
     @torch.no_grad()
     def encode_semantic(self, volume: Volume) -> Code:
         """Return y."""
-        latent = self.compress(volume)
+        seen = volume if self.semantic.reads_scan else self.compress(volume)
         with self._arithmetic():
-            return self.semantic(latent)
+            return self.semantic(seen)
 
     @torch.no_grad()
     def encode_stochastic(self, latent: Latent, code: Code, *, steps: int) -> Latent:
         """Return z_T, from which and `code` the same number of steps lead back to about `latent`."""
-        return encode_to_noise(latent, self._predictor(code), steps=steps) * self.scaling.support
+        predict, path, solver = self._predictor(code), self._path(steps), self.preset.solver
+        return encode_to_noise(latent, predict, steps=path, solver=solver) * self.scaling.support
 
     @torch.no_grad()
     def decode(self, code: Code, stochastic: Latent, *, steps: int) -> Latent:
         """Return z_0 from y and z_T."""
-        return decode_from_noise(stochastic * self.scaling.support, self._predictor(code), steps=steps)
+        predict, path, solver = self._predictor(code), self._path(steps), self.preset.solver
+        return decode_from_noise(stochastic * self.scaling.support, predict, steps=path, solver=solver)
 
     def draw_noise(self, count: int, *, seed: int) -> Latent:
         """Draw z_T at random: white noise inside the support; the same seed gives the same on any device."""
@@ -118,11 +106,14 @@ class LatentDiffusionAutoencoder(nn.Module):
         return noise.to(self.device) * self.scaling.support
 
     def predict_noise(self, noisy: Latent, timestep: Timestep, code: Code) -> Latent:
-        """Return ε̂ given the code; the frozen way down is computed once for both ways up."""
-        down = self.denoiser.descend(noisy, timestep)
-        noise = self.denoiser.ascend(noisy, timestep, down)
-        gradient = self.gradient(down, timestep, code)
+        """Return ε̂ given the code."""
+        noise, gradient = self.predict_parts(noisy, timestep, code)
         return shift_noise(noise, gradient, gather_signal(timestep)) * self.scaling.support
+
+    def predict_parts(self, noisy: Latent, timestep: Timestep, code: Code) -> tuple[Latent, Latent]:
+        """Return ε_θ and G_ψ; the frozen way down is computed once for both ways up."""
+        down = self.denoiser.descend(noisy, timestep)
+        return self.denoiser.ascend(noisy, timestep, down), self.gradient(down, timestep, code)
 
     def noise_statistics(self, stochastic: Latent) -> NoiseStatistics:
         """Say how close inferred noise is to white noise; neighbours are those along the three axes."""
@@ -145,6 +136,9 @@ class LatentDiffusionAutoencoder(nn.Module):
                 return self.predict_noise(noisy, steps, code)
 
         return predict
+
+    def _path(self, steps: int) -> Trajectory:
+        return trajectory(steps, spacing=self.preset.spacing)
 
     def _arithmetic(self) -> torch.autocast:
         return autocast(self.device, enabled=self.preset.mixed_precision)

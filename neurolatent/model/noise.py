@@ -98,10 +98,24 @@ def signal_to_noise(signal: Fraction) -> Fraction:
 def shift_noise(noise: Latent, gradient: Latent, signal: Fraction) -> Latent:
     """ε̂ = ε_θ − √(1 − ᾱ_t) · G: PDAE, equation 9 (arXiv:2212.12990), in training and in sampling alike.
 
-    The published program trains with s_t = −√α_t (1 − ᾱ_{t−1}) / √(1 − ᾱ_t) instead of −√(1 − ᾱ_t), and samples
-    with this: its decoder meets another scale than it was trained for.
+    The published program trains with `published_shifts` instead of −√(1 − ᾱ_t), and samples with this: its gradient
+    estimator meets another scale than it was trained for.
     """
     return noise - (1 - signal).sqrt() * gradient
+
+
+@cache
+def published_shifts() -> Schedule:
+    """s_t = −√α_t (1 − ᾱ_{t−1}) / √(1 − ᾱ_t): Zhang et al. 2022 (arXiv:2212.12990); 0 at the first timestep."""
+    signal = signal_fractions()
+    before = torch.cat([signal.new_ones(1), signal[:-1]])
+    return -(1 - betas()).sqrt() * (1 - before) / (1 - signal).sqrt()
+
+
+def gather_published_shift(timestep: Timestep) -> Fraction:
+    """Return s_t of each sample, ready to multiply latents."""
+    table = published_shifts().to(timestep.device, torch.float32)
+    return table[timestep][:, None, None, None, None]
 
 
 def published_weight(signal: Fraction) -> Fraction:

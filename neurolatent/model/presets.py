@@ -1,10 +1,16 @@
 """The sizes of the networks and the length of their training, one row per preset."""
 
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 from neurolatent.errors import SettingsError
+from neurolatent.model.sampler import Spacing
+from neurolatent.model.solvers import Solver
+from neurolatent.workspace import View
 
 Widths = tuple[int, ...]
+Construction = Literal["compact", "published"]
+"""Ours, or that of the paper (arXiv:2504.08635)."""
 
 
 @dataclass(frozen=True)
@@ -13,6 +19,7 @@ class StageLength:
 
     steps: int
     batch: int
+    """Scans an optimiser step."""
     learning_rate: float
     ema_decay: float
 
@@ -27,11 +34,11 @@ class Preset:
     latent_channels: int
     code_size: int
     vae_widths: Widths
-    """Channels at a half and at a quarter of the grid's resolution."""
+    """Channels at each level: at a half and a quarter of the grid's resolution; as published from the whole down."""
     denoiser_widths: Widths
     """Channels at each level, from the latent's own resolution downwards."""
     semantic_widths: Widths
-    """Channels at each level of the semantic encoder, from the latent's own resolution downwards."""
+    """Channels at each level of the semantic encoder, from the latent downwards; as published from slices."""
     kl_weight: float
     edge_weight: float
     latent_variants: int
@@ -41,12 +48,24 @@ class Preset:
     vae: StageLength
     denoiser: StageLength
     autoencoder: StageLength
+    construction: Construction = "compact"
+    view: View = "standard"
+    sampling_steps: int = 10
+    """From z_0 to z_T, and back."""
+    solver: Solver = "adams-bashforth"
+    spacing: Spacing = "angle"
+    """Of the timesteps that sampling visits."""
+
+    @property
+    def reduction(self) -> int:
+        """How many times smaller a latent is along each axis."""
+        return 4 if self.construction == "compact" else 2 ** (len(self.vae_widths) - 1)
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
-        """Extents of a latent: a quarter of the grid's."""
-        i, j, k = self.grid_shape
-        return i // 4, j // 4, k // 4
+        """Extents of a latent."""
+        i, j, k = (extent // self.reduction for extent in self.grid_shape)
+        return i, j, k
 
     def describe(self) -> dict[str, object]:
         """Return what fingerprints and the card record: everything, as JSON-like values."""
@@ -55,7 +74,8 @@ class Preset:
     def architecture(self) -> dict[str, object]:
         """Return what decides the networks' shapes: not the length of training."""
         names = ("grid_shape", "latent_channels", "code_size", "vae_widths", "denoiser_widths", "semantic_widths")
-        return {name: getattr(self, name) for name in names}
+        sizes: dict[str, object] = {name: getattr(self, name) for name in names}
+        return sizes if self.construction == "compact" else {**sizes, "construction": self.construction}
 
 
 PRESETS = {
@@ -76,6 +96,15 @@ PRESETS = {
             vae=StageLength(steps=1200, batch=8, learning_rate=2e-3, ema_decay=0.995),
             denoiser=StageLength(steps=1000, batch=16, learning_rate=1e-3, ema_decay=0.995),
             autoencoder=StageLength(steps=2000, batch=16, learning_rate=1e-3, ema_decay=0.995),
+        ),
+        Preset(
+            name="paper", spacing_mm=1.5, grid_shape=(128, 160, 128), latent_channels=3, code_size=768,
+            vae_widths=(64, 128, 128, 128), denoiser_widths=(256, 512, 768), semantic_widths=(96, 192, 384, 768),
+            kl_weight=1e-7, edge_weight=0.0, latent_variants=1, mixed_precision=True,
+            vae=StageLength(steps=50_000, batch=2, learning_rate=2.5e-5, ema_decay=0.999),
+            denoiser=StageLength(steps=50_000, batch=64, learning_rate=2.5e-5, ema_decay=0.999),
+            autoencoder=StageLength(steps=50_000, batch=16, learning_rate=2.5e-5, ema_decay=0.999),
+            construction="published", view="paper", sampling_steps=100, solver="ddim", spacing="published",
         ),
     )
 }  # fmt: skip

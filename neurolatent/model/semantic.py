@@ -20,6 +20,8 @@ class SemanticEncoder(nn.Module):
     what tells them apart a hundredfold, and a code read from it stays all but constant for a thousand steps.
     """
 
+    reads_scan = False
+
     def __init__(
         self, *, widths: tuple[int, ...], code_size: int, latent_channels: int, latent_shape: tuple[int, int, int]
     ) -> None:

@@ -42,9 +42,13 @@ def cache_latents(
 def fit_scaling(model: LatentDiffusionAutoencoder, latents: np.ndarray) -> None:
     """Set centre, support and scale: inside the support the scaled training latents have a standard deviation of 1.
 
-    The scans as they are decide it (variant 0): what they are moved by must not hide how people differ.
+    The scans as they are decide it (variant 0): what they are moved by must not hide how people differ. The published
+    construction knows neither centre nor support, and one standard deviation of all values.
     """
     values = torch.from_numpy(np.asarray(latents[:, 0], dtype=np.float32))
+    if model.preset.construction == "published":
+        model.scaling.scale.copy_(1 / values.std().clamp_min(SMALLEST_SPREAD))
+        return
     mean = values.mean(0)
     variance = (values - mean).square().mean(0)
     highest = variance.amax(0, keepdim=True)

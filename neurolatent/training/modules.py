@@ -10,18 +10,12 @@ from torch import nn
 
 from neurolatent.errors import ScanError
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
-from neurolatent.model.noise import (
-    TIMESTEPS,
-    PerSample,
-    add_noise,
-    clean_weight,
-    gather_signal,
-    velocity_weight,
-)
+from neurolatent.model.noise import TIMESTEPS, PerSample, add_noise, gather_signal
 from neurolatent.model.presets import StageLength
 from neurolatent.model.vae import sample_posterior
 from neurolatent.training.batches import Batch
 from neurolatent.training.losses import absolute_error, divergence, edge_error, noise_error
+from neurolatent.training.objectives import OBJECTIVES
 
 NameScans = Callable[[list[int]], list[str]]
 WARM_UP_STEPS = 50
@@ -138,11 +132,12 @@ class PretrainingStage(StageModule):
 
     def losses(self, batch: Batch, generator: torch.Generator) -> PerSample:
         """Weigh the error of ε as that of v: a plain one leaves the noisiest steps, where sampling begins, untaught."""
+        weigh = OBJECTIVES[self.model.preset.construction].denoiser_weight
         support = self.model.scaling.support
         clean, noise, timestep = noisy_parts(self.model.scaling(batch["latent"]), generator)
         signal = gather_signal(timestep)
         predicted = self.denoiser(add_noise(clean, noise, signal) * support, timestep)
-        return noise_error(noise, predicted, weight=velocity_weight(signal), support=support)
+        return noise_error(noise, predicted, weight=weigh(signal), support=support)
 
 
 class RepresentationStage(StageModule):
@@ -153,16 +148,18 @@ class RepresentationStage(StageModule):
     def register(self, model: LatentDiffusionAutoencoder) -> None:
         """Learn these networks, and freeze the denoiser."""
         self.semantic, self.gradient = model.semantic, model.gradient
+        self.want_volumes = self.semantic.reads_scan
         model.denoiser.requires_grad_(requires_grad=False).eval()
 
     def losses(self, batch: Batch, generator: torch.Generator) -> PerSample:
         """Fill the gap that the unconditional posterior mean leaves: PDAE, equation 11."""
-        model = self.model
+        model, objective = self.model, OBJECTIVES[self.model.preset.construction]
         clean, noise, timestep = noisy_parts(model.scaling(batch["latent"]), generator)
-        signal = gather_signal(timestep)
-        noisy = add_noise(clean, noise, signal) * model.scaling.support
-        predicted = model.predict_noise(noisy, timestep, self.semantic(clean))
-        return noise_error(noise, predicted, weight=clean_weight(signal), support=model.scaling.support)
+        signal, support = gather_signal(timestep), model.scaling.support
+        code = self.semantic(batch["volume"] if self.semantic.reads_scan else clean)
+        unguided, gradient = model.predict_parts(add_noise(clean, noise, signal) * support, timestep, code)
+        predicted = unguided + objective.shift(timestep) * gradient
+        return noise_error(noise, predicted, weight=objective.autoencoder_weight(signal), support=support)
 
 
 def noisy_parts(clean: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

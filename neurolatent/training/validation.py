@@ -5,9 +5,10 @@ import torch
 
 from neurolatent.device import autocast
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
-from neurolatent.model.noise import TIMESTEPS, add_noise, clean_weight, gather_signal, velocity_weight
+from neurolatent.model.noise import TIMESTEPS, add_noise, gather_signal
 from neurolatent.training.batches import Scans, read_batch
 from neurolatent.training.losses import absolute_error, edge_error, noise_error
+from neurolatent.training.objectives import OBJECTIVES
 
 MOST_SCANS = 64
 NOISE_SEED = 0
@@ -47,7 +48,7 @@ def _pretraining(
     model: LatentDiffusionAutoencoder, volume: torch.Tensor, generator: torch.Generator
 ) -> dict[str, torch.Tensor]:
     _, noise, noisy, timestep = _noisy(model, volume, generator)
-    weight = velocity_weight(gather_signal(timestep))
+    weight = OBJECTIVES[model.preset.construction].denoiser_weight(gather_signal(timestep))
     predicted = model.denoiser(noisy, timestep)
     return {"velocity_error": noise_error(noise, predicted, weight=weight, support=model.scaling.support)}
 
@@ -56,7 +57,9 @@ def _representation(
     model: LatentDiffusionAutoencoder, volume: torch.Tensor, generator: torch.Generator
 ) -> dict[str, torch.Tensor]:
     clean, noise, noisy, timestep = _noisy(model, volume, generator)
-    weight, support, code = clean_weight(gather_signal(timestep)), model.scaling.support, model.semantic(clean)
+    objective, support = OBJECTIVES[model.preset.construction], model.scaling.support
+    weight = objective.autoencoder_weight(gather_signal(timestep))
+    code = model.semantic(volume if model.semantic.reads_scan else clean)
     predictions = {
         "error_with_code": model.predict_noise(noisy, timestep, code),
         "error_with_other_code": model.predict_noise(noisy, timestep, code.roll(1, 0)),

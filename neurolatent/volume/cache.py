@@ -10,7 +10,7 @@ from numpy.lib.format import open_memmap
 from neurolatent.errors import ScanError
 from neurolatent.provenance import hash_settings, read_json, whole_file, write_json
 from neurolatent.shapes import MaskArray, VoxelArray
-from neurolatent.volume.space import Grid
+from neurolatent.volume.space import Grid, described_grid
 from neurolatent.workspace import ScanKey
 
 FORMAT_VERSION = 1
@@ -98,7 +98,7 @@ def open_cache(folder: Path) -> VolumeCache:
         msg = f"{folder}: expected a cache of format {FORMAT_VERSION}, got {found!r}. Delete it and preprocess again."
         raise ScanError(msg)
     scans: Sequence[dict[str, object]] = index["scans"]
-    grid = Grid(index["grid"]["spacing_mm"])
+    grid = described_grid(index["grid"])
     shape = (len(scans), *grid.shape)
     return VolumeCache(
         keys=tuple(ScanKey(*scan["key"]) for scan in scans),  # pyright: ignore[reportGeneralTypeIssues]

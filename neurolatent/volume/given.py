@@ -58,7 +58,7 @@ def take_given(key: ScanKey, path: Path, derivatives: Path, recipe: Recipe) -> t
         mask_source=GIVEN,
         measures=_measure(volume, mask, grid),
         scan_from_standard=np.eye(4),
-        content_fingerprint=content_fingerprint(volume, mask, grid.spacing_mm),
+        content_fingerprint=content_fingerprint(volume, mask, grid),
     )
     write_planes(files.picture, volume, grid, mask, grid)
     write_record(files.record, key, record, recipe)

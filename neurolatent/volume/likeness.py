@@ -35,20 +35,19 @@ Fingerprints = Float[np.ndarray, "scan block"]
 Pair = tuple[ScanKey, ScanKey, float]
 
 
-def content_fingerprint(volume: VoxelArray, mask: MaskArray, spacing_mm: float) -> str:
+def content_fingerprint(volume: VoxelArray, mask: MaskArray, grid: Grid) -> str:
     """Return in under 1 kB what a scan shows beside what all brains do, as hex digits.
 
     The pattern of its blocks, less the template's share in it, in thirty-seconds of its SD. Neither the file, nor the
     grid's spacing, nor the intensities' scale tells in it.
 
     Args:
-        volume: On the standard-space grid.
+        volume: On a standard-space grid.
         mask: The brain in it.
-        spacing_mm: Of the grid.
+        grid: Which one.
     """
-    grid = Grid(spacing_mm)
     if volume.shape != grid.shape or mask.shape != grid.shape or not mask.any():
-        expected = f"a volume and a mask with voxels inside, of the {spacing_mm:g} mm grid's shape {grid.shape}"
+        expected = f"a volume and a mask with voxels inside, of the {grid.spacing_mm:g} mm grid's shape {grid.shape}"
         msg = f"Expected {expected}, got {volume.shape} and {int(mask.sum())} voxels of {mask.shape}. Preprocess it."
         raise ScanError(msg)
     pattern, template = _pattern(np.where(mask, volume, 0).astype(np.float32), grid), _template_pattern()

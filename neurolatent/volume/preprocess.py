@@ -25,7 +25,7 @@ from neurolatent.volume.search import Registration
 from neurolatent.volume.space import Grid, is_given
 from neurolatent.volume.spread import spread
 from neurolatent.volume.subject import RawScan, hold_out, inner_sessions, take_person
-from neurolatent.workspace import ScanKey, Workspace, made_without
+from neurolatent.workspace import ScanKey, View, Workspace, made_without
 
 BIDS_VERSION = "1.10.0"
 KEPT_BYTES, BYTES_A_VOXEL = 2**28, 5
@@ -87,6 +87,7 @@ def preprocess(
     workspace: Workspace,
     *,
     spacing_mm: float,
+    view: View = "standard",
     options: Options = DEFAULTS,
     jobs: int = 1,
     scheduler: str | None = None,
@@ -98,6 +99,7 @@ def preprocess(
     Args:
         workspace: With the table of scans and its sidecar.
         spacing_mm: Of the grid.
+        view: Where its middle lies.
         options: Registration, masks, visits to hold out.
         jobs: Processes, one thread each.
         scheduler: A Dask cluster to use instead: see `volume.spread`.
@@ -108,7 +110,7 @@ def preprocess(
         SettingsError: If the source folder is not there, or its masks are of several makers. A bad scan only fails
             itself.
     """
-    recipe = Recipe(Grid(spacing_mm), options.registration, options.extractor, options.together)
+    recipe = Recipe(Grid(spacing_mm, view), options.registration, options.extractor, options.together)
     visits = read_visits(workspace.visits_tsv)
     paths, outcomes = _locate(visits, _source_root(workspace, source))
     if recipe.extractor:
@@ -135,14 +137,14 @@ def preprocess(
     rejected = {key: verdict.note for key, verdict in read_review(workspace.review_tsv).items() if not verdict.passed}
     passed = {o.key: o for o in ordered if o.key not in rejected}
     _update_cache(
-        workspace.cache(spacing_mm),
+        workspace.cache(spacing_mm, view),
         passed,
         recipe,
         lambda one: kept.pop(one.key, None) or _voxels(one, workspace, paths, recipe.grid),
     )
     apart = {key: o for key, o in sorted(held_out.items()) if o.key not in rejected}
     # Without the option there are none: what an earlier run made may no longer fit these scans.
-    folder = workspace.held_out_cache(spacing_mm)
+    folder = workspace.held_out_cache(spacing_mm, view)
     _update_cache(folder, apart, recipe, lambda one: _written_voxels(one, workspace, recipe.grid))
     return PreprocessResult(
         done=sum(outcome.status == "done" for outcome in ordered),

@@ -1,30 +1,34 @@
 """The standard-space grids: one field of view, any spacing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
+from typing import Any
 
 import numpy as np
 
 from neurolatent.errors import SettingsError
 from neurolatent.shapes import Affine
-from neurolatent.workspace import resolution_label
+from neurolatent.workspace import View, resolution_label
 
 TEMPLATE_SPACE = "MNI152NLin2009aSym"
 VOLUME_ENDING = "_desc-preproc_T1w"
 FIELD_OF_VIEW_MM = (192.0, 240.0, 192.0)
 CENTRE_MM = (0.0, -17.0, 5.0)
+CENTRES_MM: Mapping[View, tuple[float, float, float]] = {"standard": CENTRE_MM, "paper": (0.0, -18.0, 22.0)}
 MIN_SPACING_MM, MAX_SPACING_MM = 0.5, 16.0
 REDUCTION = 4
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A RAS+ grid over the template's field of view, 192×240×192 mm centred at MNI (0, −17, 5).
+    """A RAS+ grid over the template's field of view, 192×240×192 mm centred at MNI (0, −17, 5) or as in the paper.
 
     Extents are rounded up to a multiple of 4 voxels, the reduction of the autoencoder.
     """
 
     spacing_mm: float
+    view: View = "standard"
 
     def __post_init__(self) -> None:
         if not MIN_SPACING_MM <= self.spacing_mm <= MAX_SPACING_MM:
@@ -34,7 +38,7 @@ class Grid:
     @property
     def label(self) -> str:
         """The BIDS `res` label without its key, such as `1p5`."""
-        return resolution_label(self.spacing_mm)
+        return resolution_label(self.spacing_mm, self.view)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -47,7 +51,7 @@ class Grid:
         """The affine from voxel centres to MNI millimetres."""
         affine = np.diag([self.spacing_mm] * 3 + [1.0])
         half_extent = (np.array(self.shape) - 1) / 2 * self.spacing_mm
-        affine[:3, 3] = np.array(CENTRE_MM) - half_extent
+        affine[:3, 3] = np.array(CENTRES_MM[self.view]) - half_extent
         return affine
 
     def describe(self) -> dict[str, object]:
@@ -56,8 +60,15 @@ class Grid:
             "space": TEMPLATE_SPACE,
             "spacing_mm": self.spacing_mm,
             "shape": list(self.shape),
-            "centre_mm": CENTRE_MM,
+            "centre_mm": CENTRES_MM[self.view],
         }
+
+
+def described_grid(description: Mapping[str, Any]) -> Grid:
+    """Return the grid that `describe` described."""
+    centre_mm = tuple(description["centre_mm"])
+    views: dict[tuple[float, ...], View] = {known_mm: view for view, known_mm in CENTRES_MM.items()}
+    return Grid(description["spacing_mm"], views[centre_mm])
 
 
 def is_given(image: str) -> bool:

@@ -233,7 +233,7 @@ class _Person:
             measures=self._measure(placed, volume, space, None if space.alone(key) else fit.correlation, covered),
             scan_from_standard=placed.scan_from_standard,
             flags=scan.flags,
-            content_fingerprint=content_fingerprint(volume, space.mask, grid.spacing_mm),
+            content_fingerprint=content_fingerprint(volume, space.mask, grid),
         )
         write_image(files.volume, volume, grid)
         write_image(files.mask, space.mask.astype(np.uint8), grid)

@@ -72,9 +72,10 @@ def test_trajectory_runs_from_clean_to_last_without_repeats(steps):
 
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_every_spacing_ascends_at_every_step_count(spacing):
-    for steps in range(1, 1001):
+    first, most = (0, 999) if spacing == "published" else (CLEAN, 1000)
+    for steps in range(1, most + 1):
         path = trajectory(steps, spacing=spacing)
-        assert (path[0], len(path)) == (CLEAN, steps + 1)
+        assert (path[0], len(path)) == (first, steps + 1)
         assert all(before < after for before, after in pairwise(path))
         assert path[-1] <= 999
 

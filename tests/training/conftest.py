@@ -17,8 +17,8 @@ GRID = Grid(8.0)
 CPU = torch.device("cpu")
 
 
-def draw_brain(rng):
-    axes = [(np.arange(extent) - (extent - 1) / 2) * GRID.spacing_mm for extent in GRID.shape]
+def draw_brain(rng, grid=GRID):
+    axes = [(np.arange(extent) - (extent - 1) / 2) * grid.spacing_mm for extent in grid.shape]
     x, y, z = np.meshgrid(*axes, indexing="ij")
     width, ventricle = rng.normal(1, 0.06), rng.uniform(0.5, 1.6)
     radius = np.sqrt((x / 70 / width) ** 2 + (y / 85) ** 2 + (z / 70) ** 2)
@@ -28,17 +28,17 @@ def draw_brain(rng):
     return volume.clip(0, 1).astype(np.float32), mask
 
 
-def write_brains(folder: Path, *, count: int = 12, spoil: int | None = None) -> VolumeCache:
+def write_brains(folder: Path, *, count: int = 12, spoil: int | None = None, grid: Grid = GRID) -> VolumeCache:
     rng = np.random.default_rng(0)
 
     def scans():
         for number in range(count):
-            volume, mask = draw_brain(rng)
+            volume, mask = draw_brain(rng, grid)
             if number == spoil:
                 volume[10, 10, 10] = np.nan
             yield ScanKey(f"sub-S9P{number:04d}", "ses-M00", "1"), volume, mask, f"hash-{number}"
 
-    return write_cache(folder, scans(), count=count, grid=GRID, preprocessing="ellipsoids")
+    return write_cache(folder, scans(), count=count, grid=grid, preprocessing="ellipsoids")
 
 
 def train_tiny(cache: VolumeCache, folder: Path, **options):

@@ -38,7 +38,7 @@ def brains() -> list[np.ndarray]:
 
 
 def _print(volume) -> str:
-    return content_fingerprint(volume.astype(np.float32), template_mask(GRID), GRID.spacing_mm)
+    return content_fingerprint(volume.astype(np.float32), template_mask(GRID), GRID)
 
 
 def test_a_fingerprint_is_under_a_kilobyte_and_the_same_for_the_same(brains):
@@ -63,7 +63,7 @@ def test_the_same_scan_on_a_finer_or_coarser_grid_is_a_near_duplicate(brains):
             grid = Grid(spacing_mm)
             from_grid = np.linalg.inv(GRID.world_from_voxel) @ grid.world_from_voxel
             moved = resample(volume, from_grid, grid.shape).astype(np.float32)
-            again = content_fingerprint(moved, template_mask(grid), spacing_mm)
+            again = content_fingerprint(moved, template_mask(grid), grid)
             assert likeness(again, _print(volume)) > THRESHOLD + 0.02
 
 
@@ -113,6 +113,6 @@ def test_a_blank_scan_is_like_none(brains):
 
 def test_another_grid_or_a_cut_fingerprint_is_refused(brains):
     with pytest.raises(ScanError, match=r"of the 2 mm grid's shape \(96, 120, 96\), got \(48, 60, 48\)"):
-        content_fingerprint(brains[0], template_mask(GRID), 2.0)
+        content_fingerprint(brains[0], template_mask(GRID), Grid(2.0))
     with pytest.raises(ScanError, match="got 12 characters"):
         likeness(_print(brains[0]), "00" * 6)

@@ -24,20 +24,6 @@ class Backbone(nn.Module):
         return self.backbone(slices)
 
 
-class SliceDistributed(nn.Module):
-    """One network for every axial slice."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, volume: Volume) -> SliceFeatures:
-        """Return the features of each slice, from the feet upwards."""
-        batch, _, i, j, k = volume.shape
-        slices = volume.permute(0, 4, 1, 2, 3).reshape(batch * k, 1, i, j)
-        return self.module(slices).unflatten(0, (batch, k))
-
-
 class Position(nn.Module):
     """Add where a slice lies, as sines and cosines in turn: Vaswani et al. 2017, section 3.5 (arXiv:1706.03762)."""
 
@@ -67,16 +53,14 @@ class SoftAttention(nn.Module):
 
 
 class SemanticEncoder(nn.Module):
-    """y = Enc_φ(x).
+    """y = Enc_φ(x)."""
 
-    `backbone` and `slice_distributed.module` are one network, which a state dict holds under both names.
-    """
+    reads_scan = True
 
     def __init__(self, sizes: SemanticSizes) -> None:
         super().__init__()
         width = sizes.widths[-1]
         self.backbone = Backbone(sizes)
-        self.slice_distributed = SliceDistributed(self.backbone)
         self.positional_encoding = Position(slices=sizes.slices, features=width)
         self.query_projection = nn.Linear(width, width)
         self.key_projection = nn.Linear(width, width)
@@ -87,8 +71,14 @@ class SemanticEncoder(nn.Module):
 
     def forward(self, volume: Volume) -> Code:
         """Return one code per scan, in float32."""
-        features = self.positional_encoding(self.slice_distributed(volume))
+        features = self.positional_encoding(self.see_slices(volume))
         query = self.query_projection(self.soft_attention(features))[:, None]
         key, value = self.key_projection(features), self.value_projection(features)
         seen, _ = self.cross_attention(query, key, value, need_weights=False)
         return self.layer_norm_after_attention(seen[:, 0]).float()
+
+    def see_slices(self, volume: Volume) -> SliceFeatures:
+        """Return the features of each axial slice, from the feet upwards."""
+        batch, _, i, j, k = volume.shape
+        slices = volume.permute(0, 4, 1, 2, 3).reshape(batch * k, 1, i, j)
+        return self.backbone(slices).unflatten(0, (batch, k))

@@ -48,26 +48,6 @@ class SemanticSizes:
     """Share of the last residual branches left out in training; it grows from 0 at the first."""
 
 
-@dataclass(frozen=True)
-class PublishedSizes:
-    """All four networks, on scans of 128×160×128 voxels of 1.5 mm."""
-
-    grid_shape: tuple[int, int, int] = (128, 160, 128)
-    vae: VAESizes = VAESizes()
-    unet: UNetSizes = UNetSizes()
-    semantic: SemanticSizes = SemanticSizes()
-
-    @property
-    def latent_shape(self) -> tuple[int, int, int]:
-        """Extents of a latent."""
-        reduction = 2 ** (len(self.vae.widths) - 1)
-        i, j, k = self.grid_shape
-        return i // reduction, j // reduction, k // reduction
-
-
-PUBLISHED = PublishedSizes()
-
-
 class Stage(NamedTuple):
     """One stage of a U-Net: a residual block, perhaps attention, perhaps another extent."""
 

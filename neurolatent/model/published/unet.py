@@ -1,7 +1,6 @@
-"""The published denoiser, and the decoder that holds it frozen beside its gradient estimator."""
+"""The published denoiser, and the gradient estimator that reads its way down."""
 
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from torch import nn
@@ -11,13 +10,6 @@ from neurolatent.model.denoiser import DownPath
 from neurolatent.model.published.layers import AttentionBlock, ResidualBlock, StageLayers, normalisation
 from neurolatent.model.published.sizes import UNetSizes, plan_down, plan_up
 from neurolatent.shapes import Code, Latent, Timestep
-
-
-class Step(NamedTuple):
-    """What one step of the decoder says."""
-
-    noise: Latent
-    gradient: Latent
 
 
 def build_down(sizes: UNetSizes) -> nn.ModuleList:
@@ -58,8 +50,8 @@ def build_head(sizes: UNetSizes) -> nn.Sequential:
     return nn.Sequential(normalisation(width), nn.SiLU(), zero(convolution(width, sizes.latent_channels)))
 
 
-class UNet(nn.Module):
-    """The way down and the way up that denoiser and decoder have in common."""
+class Denoiser(nn.Module):
+    """ε_θ(z_t, t)."""
 
     def __init__(self, sizes: UNetSizes) -> None:
         super().__init__()
@@ -80,52 +72,29 @@ class UNet(nn.Module):
             skips.append(stage(skips[-1], time))
         return DownPath(tuple(skips[1:]), time)
 
-    def ascend(self, down: DownPath) -> Latent:
-        """Return ε_θ from what the way down left."""
+    def ascend(self, noisy: Latent, timestep: Timestep, down: DownPath) -> Latent:  # noqa: ARG002  # as ours is asked
+        """Return ε_θ from what the way down left, and from nothing else."""
         return self.out(_go_up(self.middle_block, self.output_blocks, down)).float()
-
-
-class Denoiser(UNet):
-    """ε_θ(z_t, t)."""
 
     def forward(self, noisy: Latent, timestep: Timestep) -> Latent:
         """Return ε_θ(z_t, t)."""
-        return self.ascend(self.descend(noisy, timestep))
+        return self.ascend(noisy, timestep, self.descend(noisy, timestep))
 
 
-class Decoder(UNet):
-    """ε_θ(z_t, t), frozen, and G_ψ(z_t, y, t): a second middle, way up and head over the same way down."""
+class GradientEstimator(nn.Module):
+    """G_ψ(z_t, y, t): a second middle, way up and head over the frozen denoiser's way down, time and all."""
 
     def __init__(self, sizes: UNetSizes) -> None:
-        super().__init__(sizes)
-        self.requires_grad_(requires_grad=False)
-        self.frozen = tuple(self.children())
+        super().__init__()
         self.label_emb = nn.Linear(sizes.code_size, sizes.hidden)
         self.shift_middle_block = build_middle(sizes, coded=True)
         self.shift_output_blocks = build_up(sizes, coded=True)
         self.shift_out = build_head(sizes)
 
-    def train(self, mode: bool = True) -> "Decoder":  # noqa: FBT001, FBT002  # as torch declares it
-        """Switch the gradient estimator; the frozen denoiser drops nothing out."""
-        super().train(mode)
-        for network in self.frozen:
-            network.eval()
-        return self
-
-    def adopt(self, denoiser: Denoiser) -> None:
-        """Take over a pretrained denoiser's weights."""
-        for name, network in denoiser.named_children():
-            self.get_submodule(name).load_state_dict(network.state_dict())
-
-    def gradient(self, down: DownPath, code: Code) -> Latent:
+    def forward(self, down: DownPath, timestep: Timestep, code: Code) -> Latent:  # noqa: ARG002  # as ours is asked
         """Return G_ψ from what the frozen way down left."""
         hidden = self.label_emb(code)
         return self.shift_out(_go_up(self.shift_middle_block, self.shift_output_blocks, down, hidden)).float()
-
-    def forward(self, noisy: Latent, timestep: Timestep, code: Code) -> Step:
-        """Return ε_θ and G_ψ from one way down."""
-        down = self.descend(noisy, timestep)
-        return Step(self.ascend(down), self.gradient(down, code))
 
 
 def _go_up(middle: nn.Module, stages: nn.ModuleList, down: DownPath, code: Embedding | None = None) -> Feature:

@@ -7,23 +7,21 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from neurolatent.model.noise import add_noise, gather_signal, published_weight, signal_fractions
-from neurolatent.model.published.diffusion import (
-    PUBLISHED_LIMIT,
-    decode_from_noise,
-    encode_to_noise,
-    predictor,
-    published_trajectory,
-    representation_loss,
-    training_shifts,
-)
+from neurolatent.model.noise import add_noise, gather_signal, published_shifts, published_weight, signal_fractions
 from neurolatent.model.published.sizes import UNetSizes, VAESizes
-from neurolatent.model.published.unet import Decoder, Denoiser, Step
+from neurolatent.model.published.unet import Denoiser
 from neurolatent.model.published.vae import VAE
+from neurolatent.model.sampler import decode_from_noise, encode_to_noise, trajectory
+from neurolatent.training.losses import noise_error
+from neurolatent.training.objectives import OBJECTIVES
+from tests.model.published.pair import Pair, read_pair
 
 pytestmark = pytest.mark.data
 SMALL = UNetSizes(base=32, multipliers=(1, 2), blocks=1, attention=(2,), code_size=48)
 SMALL_VAE = VAESizes(widths=(32, 32, 32, 32), blocks=1)
+PATH = trajectory(10, spacing="published")
+LIMIT = 1.0
+"""Where the published program clamps the predicted z_0: inside unit variance, so that it clips what it should keep."""
 Golden = dict[str, Tensor]
 
 
@@ -49,10 +47,8 @@ def denoiser(shared_data: Path) -> Denoiser:
 
 
 @pytest.fixture(scope="module")
-def decoder(shared_data: Path) -> Decoder:
-    network = Decoder(SMALL)
-    network.load_state_dict(read(shared_data, "decoder_weights"))
-    return network.eval()
+def decoder(shared_data: Path) -> Pair:
+    return read_pair(SMALL, read(shared_data, "decoder_weights"))
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +64,10 @@ def test_denoiser(denoiser: Denoiser, golden: Golden):
 
 
 @torch.no_grad()
-def test_decoder_says_noise_and_gradient_at_once(decoder: Decoder, golden: Golden):
-    step: Step = decoder(golden["x"], golden["t"], golden["code"])
-    assert relative_error(step.noise, golden["decoder_eps"]) < 1e-4
-    assert relative_error(step.gradient, golden["decoder_gradient"]) < 1e-4
+def test_decoder_says_noise_and_gradient_at_once(decoder: Pair, golden: Golden):
+    noise, gradient = decoder.parts(golden["x"], golden["t"], golden["code"])
+    assert relative_error(noise, golden["decoder_eps"]) < 1e-4
+    assert relative_error(gradient, golden["decoder_gradient"]) < 1e-4
 
 
 @torch.no_grad()
@@ -85,7 +81,7 @@ def test_vae(vae: VAE, golden: Golden):
 def test_schedule(golden: Golden):
     signal = signal_fractions()
     assert relative_error(signal, golden["schedule_alphas_cumprod"]) < 1e-6
-    assert relative_error(training_shifts(), golden["schedule_shift_coef"]) < 1e-6
+    assert relative_error(published_shifts(), golden["schedule_shift_coef"]) < 1e-6
     weight = published_weight(signal[:, None, None, None, None].float()).flatten()
     assert relative_error(weight, golden["schedule_loss_weight"]) < 1e-6
 
@@ -96,31 +92,37 @@ def test_noising(golden: Golden):
 
 
 @torch.no_grad()
-def test_representation_loss(decoder: Decoder, golden: Golden):
-    step: Step = decoder(golden["q_sample"], golden["t"], golden["code"])
-    loss = representation_loss(step, golden["loss_noise"], golden["t"]).mean()
-    assert relative_error(loss, golden["representation_loss"]) < 1e-4
+def test_representation_loss(decoder: Pair, golden: Golden):
+    timestep, objective = golden["t"], OBJECTIVES["published"]
+    noise, gradient = decoder.parts(golden["q_sample"], timestep, golden["code"])
+    loss = noise_error(
+        golden["loss_noise"],
+        noise + objective.shift(timestep) * gradient,
+        weight=objective.autoencoder_weight(gather_signal(timestep)),
+        support=torch.ones(1, *noise.shape[2:]),
+    )
+    assert relative_error(loss.mean(), golden["representation_loss"]) < 1e-4
 
 
 def test_ten_steps_visit_the_published_timesteps(golden: Golden):
-    path = published_trajectory(10)
-    assert list(path) == golden["ddim10_timestep_map"].tolist()
-    fractions = (1 - signal_fractions()[list(path)]).sqrt()
-    assert relative_error(fractions, golden["ddim10_sqrt_one_minus_alphas_cumprod"]) < 1e-6
+    path = list(PATH)
+    assert path == golden["ddim10_timestep_map"].tolist()
+    assert relative_error((1 - signal_fractions()[path]).sqrt(), golden["ddim10_sqrt_one_minus_alphas_cumprod"]) < 1e-6
 
 
 @torch.no_grad()
-def test_ten_steps_to_noise_and_back_with_the_clamp(decoder: Decoder, golden: Golden):
-    predict = predictor(decoder, golden["code"])
-    noise = encode_to_noise(golden["z0"], predict, steps=10, limit=PUBLISHED_LIMIT)
+def test_ten_steps_to_noise_and_back_with_the_clamp(decoder: Pair, golden: Golden):
+    predict = decoder.predictor(golden["code"])
+    noise = encode_to_noise(golden["z0"], predict, steps=PATH, solver="ddim", limit=LIMIT)
     assert relative_error(noise, golden["ddim10_encoded_noise"]) < 1e-3
-    clean = decode_from_noise(golden["ddim10_encoded_noise"], predict, steps=10, limit=PUBLISHED_LIMIT)
+    clean = decode_from_noise(golden["ddim10_encoded_noise"], predict, steps=PATH, solver="ddim", limit=LIMIT)
     assert relative_error(clean, golden["ddim10_decoded"]) < 1e-3
 
 
 @torch.no_grad()
-def test_without_the_clamp_both_ways_lead_elsewhere(decoder: Decoder, golden: Golden):
-    predict = predictor(decoder, golden["code"])
-    assert relative_error(encode_to_noise(golden["z0"], predict, steps=10), golden["ddim10_encoded_noise"]) > 0.5
-    clean = decode_from_noise(golden["ddim10_encoded_noise"], predict, steps=10)
+def test_without_the_clamp_both_ways_lead_elsewhere(decoder: Pair, golden: Golden):
+    predict = decoder.predictor(golden["code"])
+    noise = encode_to_noise(golden["z0"], predict, steps=PATH, solver="ddim")
+    assert relative_error(noise, golden["ddim10_encoded_noise"]) > 0.5
+    clean = decode_from_noise(golden["ddim10_encoded_noise"], predict, steps=PATH, solver="ddim")
     assert relative_error(clean, golden["ddim10_decoded"]) > 0.5
