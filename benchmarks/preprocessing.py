@@ -64,11 +64,12 @@ def _sections(settings: Evidence) -> Mapping[str, Callable[[], Result]]:
 
     return {
         "heads": lambda: measure_others(source, jobs),
-        "stress": lambda: measure_stress(source, folder, jobs),
         "poses": lambda: measure_poses(jobs),
+        "time": lambda: measure_time(source),
+        # joblib cannot begin again once `preprocess` has taken over its workers: what needs it comes first.
+        "stress": lambda: measure_stress(source, folder, jobs),
         "repeats": lambda: measure_repeats(folder, jobs),
         "pairs": pairs,
-        "time": lambda: measure_time(source),
     }
 
 

@@ -43,7 +43,9 @@ def measure_stress(source: Path, folder: Path, jobs: int) -> Result:
             person = f"sub-{path.name.split('-')[0]}{what.replace(' ', '').replace('°', '').replace('%', '')}"
             file = workspace.root / "source" / f"{person}.nii.gz"
             file.parent.mkdir(parents=True, exist_ok=True)
-            nib.save(nib.Nifti1Image(voxels, world_from_voxel), file)
+            damaged = nib.Nifti1Image(voxels, world_from_voxel)
+            damaged.header.set_xyzt_units("mm")
+            nib.save(damaged, file)
             brains[person] = (what, brain, world_from_voxel)
             visits.append(replace(NO_VISIT, participant_id=person, session_id="ses-1", image=file.name))
     write_visits(workspace.visits_tsv, visits)

@@ -8,9 +8,12 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional, subcommand
 
-from neurolatent import pipeline, steps
-from neurolatent.console import progress_bars, say
+from neurolatent import model_steps, pipeline, steps
+from neurolatent.console import console, progress_bars, say
 from neurolatent.device import DeviceName, usable_cores
+from neurolatent.model import cost
+from neurolatent.model.presets import PRESETS, find_preset
+from neurolatent.model.published.importing import PUBLISHED_SCALE, PublishedFiles
 
 FAILED = 1
 WorkspacePath = Annotated[Path, tyro.conf.arg(metavar="WORKSPACE")]
@@ -319,6 +322,61 @@ class Demo:
         return pipeline.run_demo(self.out, train=self.train, jobs=self.jobs, device=self.device)
 
 
+@dataclass(frozen=True)
+class Cost:
+    """Count a preset's operations, parameters and memory; nothing is computed."""
+
+    preset: str = "demo"
+    """Whose networks."""
+    steps: int | None = None
+    """Sampling steps each way; the preset's own where not given."""
+    json: bool = False
+    """Print as JSON."""
+    markdown: bool = False
+    """Print the README's table: every preset with its own steps."""
+
+    def run(self) -> int:
+        """Count and print."""
+        if self.markdown:
+            print(cost.markdown_table(map(cost.count_cost, PRESETS.values())))
+            return 0
+        counted = cost.count_cost(find_preset(self.preset), steps=self.steps)
+        if self.json:
+            print(json.dumps(asdict(counted)))
+        else:
+            console.print(model_steps.draw_cost(counted), soft_wrap=False)
+        return 0
+
+
+@dataclass(frozen=True)
+class ImportLDAE:
+    """Keep the published LDAE's checkpoints as a model; a file that does not fit is refused, and nothing written."""
+
+    workspace: Positional[WorkspacePath]
+    """Folder for the model."""
+    files: PublishedFiles
+    run_name: Annotated[str, tyro.conf.arg(name="run")] = model_steps.PUBLISHED_RUN
+    """Name of the model."""
+    latent_scale: float = PUBLISHED_SCALE
+    """What latents are multiplied by."""
+    accept_affine: bool = False
+    """Let it see brains as `preprocess` lays them, though it learnt from warped ones; findings will say so."""
+
+    def run(self) -> int:
+        """Import."""
+        with progress_bars() as progress:
+            folder = model_steps.import_ldae(
+                self.workspace,
+                self.files,
+                run=self.run_name,
+                latent_scale=self.latent_scale,
+                accept_affine=self.accept_affine,
+                progress=progress,
+            )
+        say(f"Model in {folder}")
+        return 0
+
+
 Command = (
     Annotated[Demo, subcommand("demo")]
     | Annotated[Study, subcommand("study")]
@@ -328,6 +386,8 @@ Command = (
     | Annotated[Encode, subcommand("encode")]
     | Annotated[Run, subcommand("run")]
     | Annotated[MakeReport, subcommand("report")]
+    | Annotated[Cost, subcommand("cost")]
+    | Annotated[ImportLDAE, subcommand("import-ldae")]
 )
 
 

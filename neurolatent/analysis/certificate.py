@@ -13,6 +13,8 @@ from neurolatent.errors import LeakageError
 from neurolatent.model.weights import Card, Person, StageRecord
 
 NEVER_ON_TEST_PEOPLE = frozenset({"normalisation", "harmonisation"})
+LAYOUTS = frozenset({"bids", "table"})
+"""Cohorts named by how their files lie: whose scans these are, the name does not say."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ def certify(card: Card, visits: Iterable[Visit], test_subjects: Iterable[str]) -
         if count:
             seen_by[name] = count
     if not seen_by:
-        return Verdict("certified", f"None of the {len(people)} test subjects was in the training of any stage.")
+        reason = f"None of the {len(people)} test subjects was in the training of any stage{_unless(card)}."
+        return Verdict("certified", reason)
     listed = ", ".join(f"{name} ({count})" for name, count in seen_by.items())
     reason = f"Of the {len(people)} test subjects, stages trained without labels have seen: {listed}."
     return Verdict("transductive", reason)
@@ -48,10 +51,24 @@ def certify(card: Card, visits: Iterable[Visit], test_subjects: Iterable[str]) -
 def _seen(stage: StageRecord, people: set[Person]) -> set[Person]:
     """Return who of these people a stage may have met, in training or in watching it.
 
-    A stage that names nobody may have met anybody; one that names a cohort and `n/a`, anybody of that cohort.
+    A stage that names nobody may have met anybody; one that names a cohort and `n/a`, anybody of that cohort, or of
+    one that may be it under another name.
     """
     met = {*stage.subjects, *stage.validation_subjects}
     if not met:
         return people
-    undisclosed = {cohort for cohort, participant_id in met if participant_id == MISSING}
-    return {person for person in people if person in met or person[0] in undisclosed}
+    undisclosed = _undisclosed(stage)
+    suspect = undisclosed | LAYOUTS if undisclosed else undisclosed
+    return {person for person in people if person in met or person[0] in suspect}
+
+
+def _undisclosed(stage: StageRecord) -> frozenset[str]:
+    """Return the cohorts of which a stage met people whom nobody names."""
+    met = {*stage.subjects, *stage.validation_subjects}
+    return frozenset(cohort for cohort, participant_id in met if participant_id == MISSING)
+
+
+def _unless(card: Card) -> str:
+    """Say on what a certificate rests where a stage does not name its people."""
+    cohorts = sorted(frozenset[str]().union(*map(_undisclosed, card.stages.values())))
+    return f", unless they are in {' or '.join(cohorts)} too, whose people are undisclosed" if cohorts else ""

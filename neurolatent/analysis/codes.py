@@ -103,11 +103,16 @@ def open_codes(folder: Path) -> Codes:
 
 
 def refuse_other_preprocessing(cache: VolumeCache, card: Card) -> None:
-    """Refuse volumes made in another way than those the weights were trained on."""
-    if cache.preprocessing != card.preprocessing:
-        expected, got = card.preprocessing[:12], cache.preprocessing[:12]
-        msg = f"The weights expect volumes of preprocessing {expected}, got {got}. Preprocess again, or train anew."
-        raise WeightsError(msg)
+    """Refuse volumes made in another way than those the weights were trained on, unless the card accepts ours."""
+    if cache.preprocessing == card.preprocessing or card.accepts_affine:
+        return
+    expected, got = f"volumes of preprocessing {card.preprocessing[:12]}", cache.preprocessing[:12]
+    remedy = "Preprocess again, or train anew."
+    if card.registration:
+        expected, got = f"brains laid by {card.registration}", f"{got}, laid by one affine at most"
+        remedy = "Where that will do, run `neurolatent import-ldae` again with --accept-affine."
+    msg = f"The weights expect {expected}, got {got}. {remedy}"
+    raise WeightsError(msg)
 
 
 def first_of_each(keys: Sequence[ScanKey]) -> tuple[ScanKey, ...]:

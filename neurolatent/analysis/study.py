@@ -1,7 +1,7 @@
 """One cohort, one split, one model and its codes, opened together and checked against each other."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol, runtime_checkable
@@ -85,8 +85,12 @@ class Study:
         return tested.intersection(self.first_scans)
 
     def certify(self) -> Verdict:
-        """Compare the test people with those each training stage has seen."""
-        return certify(self.card, self.visits, self.test_subjects)
+        """Compare the test people with those each training stage has seen, and the volumes with what they saw."""
+        verdict = certify(self.card, self.visits, self.test_subjects)
+        if self.cache.preprocessing == self.card.preprocessing:
+            return verdict
+        mismatch = f"The weights learnt from brains laid by {self.card.registration}, and see brains laid otherwise."
+        return replace(verdict, reason=f"{verdict.reason} {mismatch}")
 
     def load_model(self) -> Autoencoder:
         """Load the weights onto the study's device."""

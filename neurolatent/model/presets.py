@@ -22,6 +22,12 @@ class StageLength:
     """Scans an optimiser step."""
     learning_rate: float
     ema_decay: float
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """Of the learning rate, after a warm-up."""
+    patience: int = 0
+    """Checks of the validation people's loss without a lower one before the stage stops; 0 trains to the end."""
+    check_every: int = 100
+    """Steps between such checks."""
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ class StageRecord:
     """Steps that the preset asks for; more than `steps` where time was limited."""
     seconds: float
     metrics: Mapping[str, float]
+    waiting_share: float = 0.0
+    """Of the seconds, for the reader of scans."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,12 @@ class Card:
     seed: int
     augmentation: Mapping[str, float] | None = None
     """How the volumes were changed that this training's VAE learnt from; a card without it means not at all."""
+    imported: Mapping[str, str] | None = None
+    """Network to SHA-256 of the file that weights from elsewhere were read from; a card without it means made here."""
+    registration: str | None = None
+    """How the brains of weights from elsewhere came to the template; a card without it means as neurolatent does it."""
+    accepts_affine: bool = False
+    """Whether the user lets weights from elsewhere see brains as neurolatent lays them: by one affine at most."""
     format_version: int = FORMAT_VERSION
 
 
@@ -80,9 +88,14 @@ def save_part(folder: Path, model: LatentDiffusionAutoencoder, part: str, *, hal
     """Write one file of weights, whole or not at all; return its hash. `half` rounds to 16 bits, half the size."""
     dtype = torch.float16 if half else torch.float32
     state = {key: value.detach().to("cpu", dtype).contiguous() for key, value in part_state(model, part).items()}
+    return write_part(folder, part, state)
+
+
+def write_part(folder: Path, part: str, state: Mapping[str, Tensor]) -> str:
+    """Write the tensors of one file, whole or not at all; return its hash."""
     path = folder / f"{part}.safetensors"
     with whole_file(path) as temporary:
-        save_file(state, temporary, metadata={"part": part})
+        save_file(dict(state), temporary, metadata={"part": part})
     return hash_file(path)
 
 
@@ -98,16 +111,22 @@ def load_part(folder: Path, model: LatentDiffusionAutoencoder, part: str) -> Non
         network.load_state_dict({key: value.float() for key, value in own.items()})
 
 
-def refuse_difference(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
+def refuse_difference(
+    path: Path,
+    expected: Mapping[str, Tensor],
+    found: Mapping[str, Tensor],
+    *,
+    remedy: str = "Train again, or use the version that wrote it.",
+) -> None:
     """Refuse tensors whose names, shapes or values do not fit."""
     for key in sorted({*expected, *found}):
         wanted = tuple(expected[key].shape) if key in expected else "no such tensor"
         came = tuple(found[key].shape) if key in found else "none"
         if wanted != came:
-            msg = f"{path}: at {key!r} expected {wanted}, got {came}. Train again, or use the version that wrote it."
+            msg = f"{path}: at {key!r} expected {wanted}, got {came}. {remedy}"
             raise WeightsError(msg)
         if not torch.isfinite(found[key]).all():
-            msg = f"{path}: at {key!r} expected finite numbers, got NaN or infinity. Train again."
+            msg = f"{path}: at {key!r} expected finite numbers, got NaN or infinity. {remedy}"
             raise WeightsError(msg)
 
 

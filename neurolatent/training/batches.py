@@ -2,18 +2,20 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch.utils.data import IterableDataset
+from torch.utils.data import IterableDataset, get_worker_info
 
 from neurolatent.shapes import VolumeArray
+from neurolatent.training.engine import Portion
 from neurolatent.training.variants import OneVolume, draw_variant, move
 from neurolatent.volume.cache import VolumeCache
 
 Batch = Mapping[str, Any]
-"""`step`, `rows` (of the cache), and tensors by name."""
+"""`step`, `piece` (of the step), `places` (in the step's batch), `rows` (of the cache), and tensors by name."""
 
 
 @runtime_checkable
@@ -75,19 +77,32 @@ def read_volume(cache: VolumeCache, row: int) -> torch.Tensor:
 
 
 class Steps(IterableDataset[Batch]):
-    """An endless run of batches from a given step on."""
+    """An endless run of batches from a given step on, piece by piece; readers take turns."""
 
-    def __init__(self, first: int, read: Callable[[int], Batch]) -> None:
+    def __init__(self, first: int, read: Callable[[int, int], Batch], *, pieces: int) -> None:
         super().__init__()
-        self._first = first
-        self._read = read
+        self._first, self._read, self._pieces = first, read, pieces
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield one batch per step."""
-        step = self._first
-        while True:
-            yield {**self._read(step), "step": step}
-            step += 1
+        """Yield one batch per piece of a step."""
+        reader = get_worker_info()
+        turn, readers = (reader.id, reader.num_workers) if reader else (0, 1)
+        for number in count(self._first * self._pieces + turn, readers):
+            step, piece = divmod(number, self._pieces)
+            yield {**self._read(step, piece), "step": step, "piece": piece}
+
+
+def validation_batches(scans: Scans, batch: int, *, want_volumes: bool, want_latents: bool) -> list[Batch]:
+    """Read scans that nothing is learnt from, each as it is, in the same batches every time."""
+    starts = range(0, len(scans.rows), batch)
+    chosen = [list(range(start, min(start + batch, len(scans.rows)))) for start in starts]
+    return [
+        {
+            **read_batch(scans, places, [0] * len(places), want_volumes=want_volumes, want_latents=want_latents),
+            "places": places,
+        }
+        for places in chosen
+    ]
 
 
 def training_steps(
@@ -99,18 +114,25 @@ def training_steps(
     want_volumes: bool,
     want_latents: bool,
     augment: Augment | None = None,
+    portion: Portion | None = None,
 ) -> Steps:
-    """Return the batches of one stage, their volumes augmented where a way is given."""
+    """Return the batches of one stage, or a process's portion of them, volumes augmented where a way is given."""
+    taken = portion or Portion(rank=0, size=1, at_once=batch, pieces=1)
 
-    def read(step: int) -> Batch:
-        places = choose(step, count=len(scans.rows), batch=batch, seed=seed)
-        variants = np.random.default_rng([seed, step, 1]).integers(scans.variants, size=batch)
+    def read(step: int, piece: int) -> Batch:
+        chosen = choose(step, count=len(scans.rows), batch=batch, seed=seed)
+        variants = np.random.default_rng([seed, step, 1]).integers(scans.variants, size=batch).tolist()
+        places = list(taken.places(piece))
         content = read_batch(
-            scans, places, [int(v) for v in variants], want_volumes=want_volumes, want_latents=want_latents
+            scans,
+            [chosen[place] for place in places],
+            [variants[place] for place in places],
+            want_volumes=want_volumes,
+            want_latents=want_latents,
         )
-        if augment is None or not want_volumes:
-            return content
-        volumes = [augment(volume, (seed, step, place)) for place, volume in enumerate(content["volume"])]
-        return {**content, "volume": torch.stack(volumes)}
+        if augment is not None and want_volumes:
+            volumes = [augment(volume, (seed, step, p)) for p, volume in zip(places, content["volume"], strict=True)]
+            content = {**content, "volume": torch.stack(volumes)}
+        return {**content, "places": places}
 
-    return Steps(first, read)
+    return Steps(first, read, pieces=taken.pieces)

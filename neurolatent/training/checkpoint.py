@@ -15,6 +15,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from typing_extensions import override
 
 from neurolatent.provenance import whole_file
+from neurolatent.training.crew import ALONE, Crew
 
 Progress = Callable[[str, int, int], None]
 """Called as (what, done, total)."""
@@ -34,32 +35,55 @@ class Checkpoints(Callback):
     """Save after so many seconds, and tell how far the stage is; `spent` is what earlier processes have done of it."""
 
     def __init__(
-        self, path: Path, *, spent: "Spent", every_seconds: float, what: str, steps: int, progress: Progress | None
+        self,
+        path: Path,
+        *,
+        spent: "Spent",
+        every_seconds: float,
+        what: str,
+        steps: int,
+        progress: Progress | None,
+        pieces: int = 1,
+        crew: Crew = ALONE,
     ) -> None:
         self.path, self.every_seconds, self.what, self.steps, self.progress = path, every_seconds, what, steps, progress
-        self.spent, self.started_at = spent, time.monotonic()
-        self.saved_at = self.started_at
+        self.spent, self.pieces, self.crew = spent, pieces, crew
+        self.started_at = self.saved_at = self.left_at = time.monotonic()
+        self.waited = 0.0
 
     @property
     def seconds(self) -> float:
         """How long the stage has trained, earlier processes included."""
         return self.spent.seconds + time.monotonic() - self.started_at
 
+    @property
+    def waiting_share(self) -> float:
+        """Share of the time spent waiting for the reader, earlier processes included."""
+        return (self.spent.waited + self.waited) / max(self.seconds, 1e-9)
+
     @override
     def state_dict(self) -> dict[str, Any]:
-        """Keep the time with the checkpoint."""
-        return {"seconds": self.seconds}
+        """Keep the times with the checkpoint."""
+        return {"seconds": self.seconds, "waited": self.spent.waited + self.waited}
+
+    @override
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Count the time since the last batch, but for the first: readers have to start."""
+        if batch_idx > 0:
+            self.waited += time.monotonic() - self.left_at
 
     @override
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save where it is due."""
-        if self.progress:
-            self.progress(self.what, trainer.global_step, self.steps)
-        if time.monotonic() - self.saved_at >= self.every_seconds:
-            trainer.save_checkpoint(self.path)
-            self.saved_at = time.monotonic()
+        """Save where it is due, between two steps of the optimiser."""
+        if batch["piece"] == self.pieces - 1:
+            if self.progress and self.crew.first:
+                self.progress(self.what, trainer.global_step, self.steps)
+            if self.crew.agree(wish=time.monotonic() - self.saved_at >= self.every_seconds):
+                trainer.save_checkpoint(self.path)
+                self.saved_at = time.monotonic()
+        self.left_at = time.monotonic()
 
 
 @dataclass(frozen=True)
@@ -68,6 +92,8 @@ class Spent:
 
     steps: int = 0
     seconds: float = 0.0
+    waited: float = 0.0
+    """Of the seconds, for the reader."""
 
 
 def spent_before(path: Path) -> Spent:
@@ -75,7 +101,8 @@ def spent_before(path: Path) -> Spent:
     if not path.is_file():
         return Spent()
     checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    return Spent(int(checkpoint["global_step"]), checkpoint["callbacks"][Checkpoints.__qualname__]["seconds"])
+    times = checkpoint["callbacks"][Checkpoints.__qualname__]
+    return Spent(int(checkpoint["global_step"]), times["seconds"], times["waited"])
 
 
 @contextmanager

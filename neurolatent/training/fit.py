@@ -1,19 +1,26 @@
 """Run one stage in lightning's loop, from its last checkpoint if there is one."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
-from lightning.pytorch import Trainer
-from lightning.pytorch.callbacks import EMAWeightAveraging
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
-from neurolatent.device import has_fast_bfloat16
+from neurolatent.errors import SettingsError
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
-from neurolatent.training.batches import Augment, Scans, training_steps
+from neurolatent.training.batches import Augment, Scans, training_steps, validation_batches
 from neurolatent.training.checkpoint import Checkpoints, Progress, WholeCheckpointIO, quiet_lightning, spent_before
+from neurolatent.training.crew import ALONE, Crew
+from neurolatent.training.engine import DEFAULT_ENGINE, Engine, Portion, make_loggers, portion
 from neurolatent.training.log import LossLog
+from neurolatent.training.modules import VALIDATION_LOSS, StageModule
 from neurolatent.training.plan import STAGES, stage_length
+from neurolatent.training.run import Fitted
 
 GRADIENT_NORM_LIMIT = 1.0
 
@@ -30,20 +37,24 @@ class FitOptions:
     checkpoint_seconds: float
     progress: Progress | None
     augment: Augment | None = None
+    engine: Engine = DEFAULT_ENGINE
+    crew: Crew = ALONE
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of the lowest validation loss, where a stage may stop early."""
+        return self.checkpoint.with_name(f"{self.checkpoint.stem}-best.ckpt")
 
 
-def fit_stage(model: LatentDiffusionAutoencoder, stage: str, scans: Scans, options: FitOptions) -> float:
-    """Train the stage's networks in place, which end as their moving average; return the seconds it took in all."""
-    length = stage_length(model.preset, stage)
-    keys = scans.cache.keys
-    module = STAGES[stage](
-        model.to(options.device).train(),
-        length=length,
-        steps=options.steps,
-        seed=options.seed,
-        name_scans=lambda rows: ["/".join(keys[row]) for row in rows],
-    )
+def fit_stage(
+    model: LatentDiffusionAutoencoder, stage: str, scans: Scans, options: FitOptions, validation: Scans | None = None
+) -> Fitted:
+    """Train the stage's networks in place, which end as their moving average, the best one where it stops early."""
+    length, device = stage_length(model.preset, stage), options.device
+    model.to(device, torch.float64 if options.engine.precision == "fp64" else torch.float32)
+    module = STAGES[stage](model.train(), length=length, steps=options.steps, seed=options.seed, name_scans=scans.names)
     spent = spent_before(options.checkpoint)
+    share = portion(length.batch, rank=options.crew.rank, size=options.crew.size, at_once=options.engine.scans_at_once)
     checkpoints = Checkpoints(
         options.checkpoint,
         spent=spent,
@@ -51,44 +62,96 @@ def fit_stage(model: LatentDiffusionAutoencoder, stage: str, scans: Scans, optio
         what=stage,
         steps=options.steps,
         progress=options.progress,
+        pieces=share.pieces,
+        crew=options.crew,
     )
+    wanted = {"want_volumes": module.want_volumes, "want_latents": module.want_latents}
     batches = training_steps(
         scans,
         first=spent.steps,
         batch=length.batch,
         seed=options.seed,
-        want_volumes=module.want_volumes,
-        want_latents=module.want_latents,
         augment=options.augment if module.want_augmented else None,
+        portion=share,
+        **wanted,
     )
+    checks = validation_batches(validation, share.at_once, **wanted) if length.patience and validation else []
+    steps = spent.steps
     if spent.steps < options.steps:
-        with quiet_lightning():
-            trainer = _trainer(model, stage, checkpoints, options)
-            resume = options.checkpoint if spent.steps else None
-            trainer.fit(module, DataLoader(batches, batch_size=None), ckpt_path=resume, weights_only=True)
-    model.to(options.device).eval()
-    return checkpoints.seconds
+        trainer = _trainer(model, stage, checkpoints, share, options, checked=bool(checks))
+        readers = options.engine.readers(device)
+        loader = DataLoader(batches, batch_size=None, num_workers=readers, persistent_workers=readers > 0)
+        resume = options.checkpoint if spent.steps else None
+        with quiet_lightning(), torch.random.fork_rng(devices=[]):
+            _fit(trainer, module, partial(trainer.fit, train_dataloaders=loader, ckpt_path=resume), checks, share)
+        steps = trainer.global_step
+        if options.best.is_file():
+            best = torch.load(options.best, map_location=device, weights_only=True)
+            module.load_state_dict(best["state_dict"])
+            steps = int(best["global_step"])
+    model.to(device).eval()
+    return Fitted(checkpoints.seconds, steps, checkpoints.waiting_share)
 
 
-def _trainer(model: LatentDiffusionAutoencoder, stage: str, checkpoints: Checkpoints, options: FitOptions) -> Trainer:
-    mixed = model.preset.mixed_precision and has_fast_bfloat16(options.device)
+def _fit(trainer: Trainer, module: StageModule, fit: Any, checks: Any, share: Portion) -> None:
+    try:
+        fit(module, val_dataloaders=DataLoader(checks, batch_size=None) if checks else None, weights_only=True)
+    except torch.cuda.OutOfMemoryError as error:
+        first_line = str(error).partition("\n")[0]
+        way_out = f"Lower --scans-at-once (now {share.at_once})" if share.at_once > 1 else "Choose a smaller preset"
+        msg = f"Step {trainer.global_step}: expected room on the GPU, got {first_line} {way_out}, or --precision bf16."
+        raise SettingsError(msg) from error
+
+
+def _trainer(
+    model: LatentDiffusionAutoencoder,
+    stage: str,
+    checkpoints: Checkpoints,
+    share: Portion,
+    options: FitOptions,
+    *,
+    checked: bool,
+) -> Trainer:
+    length, engine, crew = stage_length(model.preset, stage), options.engine, options.crew
+    callbacks: list[Callback] = [EMAWeightAveraging(decay=length.ema_decay)]
+    if checked:
+        callbacks += _stop_early(length.patience, options.best)
+    if crew.first:
+        callbacks.append(LossLog(options.log, first_step=checkpoints.spent.steps, pieces=share.pieces))
     return Trainer(
         accelerator="gpu" if options.device.type == "cuda" else "cpu",
-        devices=1,
-        precision="bf16-mixed" if mixed else "32-true",
+        devices=crew.a_node if crew.size > 1 else [options.device.index or 0] if options.device.type == "cuda" else 1,
+        num_nodes=crew.nodes,
+        strategy=DDPStrategy() if crew.size > 1 else "auto",
+        precision=engine.lightning_precision(options.device, mixed=model.preset.mixed_precision),
         max_steps=options.steps,
         max_epochs=-1,
+        accumulate_grad_batches=share.pieces,
+        val_check_interval=length.check_every * share.pieces if checked else None,
+        check_val_every_n_epoch=None if checked else 1,
         gradient_clip_val=GRADIENT_NORM_LIMIT,
         plugins=[WholeCheckpointIO()],
-        callbacks=[
-            EMAWeightAveraging(decay=stage_length(model.preset, stage).ema_decay),
-            LossLog(options.log, first_step=checkpoints.spent.steps),
-            checkpoints,
-        ],
-        logger=False,
-        enable_checkpointing=False,
+        callbacks=[*callbacks, checkpoints],
+        logger=make_loggers(engine, options.log.parent, stage) or False,
+        log_every_n_steps=10,
+        enable_checkpointing=checked,
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
     )
+
+
+def _stop_early(patience: int, best: Path) -> list[Callback]:
+    """Stop when the loss of people that nothing is learnt from has not fallen for so many checks; keep the lowest."""
+    return [
+        EarlyStopping(VALIDATION_LOSS, patience=patience, check_finite=True),
+        ModelCheckpoint(
+            best.parent,
+            best.stem,
+            monitor=VALIDATION_LOSS,
+            save_top_k=1,
+            save_weights_only=True,
+            enable_version_counter=False,
+        ),
+    ]

@@ -11,9 +11,10 @@ HEADER = ("step", "loss")
 
 
 class LossLog(Callback):
-    """Append one row per step; rows after the last checkpoint are written again."""
+    """Append one row per step, a mean over its pieces; rows after the last checkpoint are written again."""
 
-    def __init__(self, path: Path, *, first_step: int) -> None:
+    def __init__(self, path: Path, *, first_step: int, pieces: int = 1) -> None:
+        self.pieces, self.sum = pieces, 0.0
         kept = read_losses(path)[:first_step]
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("w", newline="", encoding="utf-8") as file:
@@ -24,9 +25,13 @@ class LossLog(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write the step's loss."""
+        """Write the step's loss, once all of it is known."""
+        self.sum += float(outputs["loss"])
+        if batch["piece"] < self.pieces - 1:
+            return
+        loss, self.sum = self.sum, 0.0
         with self.path.open("a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerow((trainer.global_step, f"{float(outputs['loss']):.6g}"))
+            csv.writer(file).writerow((trainer.global_step, f"{loss:.6g}"))
 
 
 def read_losses(path: Path) -> list[tuple[int, float]]:

@@ -1,7 +1,9 @@
 """One lightning module per stage: which networks learn, from what, and by which loss."""
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
+from statistics import median
 
 import torch
 from lightning.pytorch import LightningModule
@@ -10,10 +12,11 @@ from torch import nn
 
 from neurolatent.errors import ScanError
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
-from neurolatent.model.noise import TIMESTEPS, PerSample, add_noise, gather_signal
+from neurolatent.model.noise import PerSample, add_noise, gather_signal
 from neurolatent.model.presets import StageLength
 from neurolatent.model.vae import sample_posterior
 from neurolatent.training.batches import Batch
+from neurolatent.training.draws import Draws
 from neurolatent.training.losses import absolute_error, divergence, edge_error, noise_error
 from neurolatent.training.objectives import OBJECTIVES
 
@@ -21,6 +24,9 @@ NameScans = Callable[[list[int]], list[str]]
 WARM_UP_STEPS = 50
 BETAS = (0.9, 0.99)
 """Adam's; 0.99 forgets gradients faster than the usual 0.999, which short trainings need."""
+REMEMBERED_LOSSES, EXPLODED = 100, 1000.0
+"""A scan whose loss is so many times the median of so many steps has exploded; early steps differ by tens."""
+VALIDATION_SEED, VALIDATION_LOSS = 0, "validation_loss"
 
 
 class Shared:
@@ -46,6 +52,7 @@ class StageModule(LightningModule):
     ) -> None:
         super().__init__()
         self.length, self.steps, self.seed, self.name_scans = length, steps, seed, name_scans
+        self.recent_losses: deque[float] = deque(maxlen=REMEMBERED_LOSSES)
         self.shared = Shared(model)
         self.register(model)
 
@@ -53,31 +60,46 @@ class StageModule(LightningModule):
         """Make sub-modules of the networks that learn."""
         raise NotImplementedError
 
-    def losses(self, batch: Batch, generator: torch.Generator) -> PerSample:
+    def losses(self, batch: Batch, draws: Draws) -> PerSample:
         """Return the loss of each scan."""
         raise NotImplementedError
 
     def training_step(self, batch: Batch) -> torch.Tensor:
-        """Return the mean loss; stop where it is not a number."""
+        """Return the mean loss; stop where it is not a number, or has exploded."""
         if batch["step"] != self.global_step:
             msg = f"Training: expected the batch of step {self.global_step}, got that of {batch['step']}."
             raise RuntimeError(msg)
-        losses = self.losses(batch, noise_source(self.seed, self.global_step))
-        self.refuse_not_finite(losses, batch)
-        return losses.mean()
+        draws = Draws(seed=self.seed, step=batch["step"], places=batch["places"])
+        torch.manual_seed(draws.generators[0].initial_seed())  # of dropout
+        losses = self.losses(batch, draws)
+        self.refuse_exploded(losses, batch)
+        loss = losses.mean()
+        self.log("loss", loss.detach())
+        return loss
 
-    def refuse_not_finite(self, losses: PerSample, batch: Batch) -> None:
-        """Name the scans whose loss is no number."""
-        bad = [row for row, fine in zip(batch["rows"], torch.isfinite(losses).tolist(), strict=True) if not fine]
+    def validation_step(self, batch: Batch) -> None:
+        """Log the mean loss of people that nothing is learnt from, with the same noise every time."""
+        losses = self.losses(batch, Draws(seed=VALIDATION_SEED, step=0, places=batch["places"]))
+        self.log(VALIDATION_LOSS, losses.mean(), on_epoch=True, batch_size=len(losses))
+
+    def refuse_exploded(self, losses: PerSample, batch: Batch) -> None:
+        """Name the scans whose loss is no number, or far from what losses were lately."""
+        values = losses.detach().tolist()
+        known = len(self.recent_losses) == REMEMBERED_LOSSES
+        limit = EXPLODED * median(self.recent_losses) if known else math.inf
+        bad = [(row, value) for row, value in zip(batch["rows"], values, strict=True) if not value < limit]
         if bad:
+            expected = f"a loss below {limit:.3g}" if known else "a finite loss"
+            worst = ", ".join(f"{value:.3g}" for _, value in bad)
             msg = (
-                f"{', '.join(self.name_scans(bad))}: expected a finite loss at step {batch['step']}, "
-                f"got NaN or infinity. Look at these scans, then preprocess them again or drop them."
+                f"{', '.join(self.name_scans([row for row, _ in bad]))}: expected {expected} at step {batch['step']}, "
+                f"got {worst}. Look at these scans: preprocess them again or drop them; or lower the learning rate."
             )
             raise ScanError(msg)
+        self.recent_losses.append(sum(values) / len(values))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Adam with a warm-up and a cosine decay to nothing."""
+        """Adam with a warm-up and, unless the rate is to stay constant, a cosine decay to nothing."""
         optimiser = torch.optim.AdamW(self.learning(), lr=self.length.learning_rate, betas=BETAS, weight_decay=1e-4)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.rate_at)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -85,7 +107,8 @@ class StageModule(LightningModule):
     def rate_at(self, step: int) -> float:
         """Return the share of the learning rate at a step."""
         warm_up = min(WARM_UP_STEPS, max(1, self.steps // 10))
-        return min(1.0, (step + 1) / warm_up) * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
+        decay = 0.5 * (1 + math.cos(math.pi * min(1.0, step / self.steps)))
+        return min(1.0, (step + 1) / warm_up) * (decay if self.length.schedule == "cosine" else 1.0)
 
     def learning(self) -> Iterator[nn.Parameter]:
         """Give the parameters that this stage changes."""
@@ -107,12 +130,11 @@ class CompressionStage(StageModule):
         """Learn these networks."""
         self.vae = model.vae
 
-    def losses(self, batch: Batch, generator: torch.Generator) -> PerSample:
+    def losses(self, batch: Batch, draws: Draws) -> PerSample:
         """Reconstruct from a sample of the posterior."""
         volume = batch["volume"]
         posterior = self.vae.encode(volume)
-        noise = torch.randn(posterior.mean.shape, generator=generator).to(volume.device)
-        reconstruction = self.vae.decode(sample_posterior(posterior, noise))
+        reconstruction = self.vae.decode(sample_posterior(posterior, draws.normal_like(posterior.mean)))
         preset = self.model.preset
         return (
             absolute_error(volume, reconstruction)
@@ -130,11 +152,12 @@ class PretrainingStage(StageModule):
         """Learn these networks."""
         self.denoiser = model.denoiser
 
-    def losses(self, batch: Batch, generator: torch.Generator) -> PerSample:
+    def losses(self, batch: Batch, draws: Draws) -> PerSample:
         """Weigh the error of ε as that of v: a plain one leaves the noisiest steps, where sampling begins, untaught."""
         weigh = OBJECTIVES[self.model.preset.construction].denoiser_weight
         support = self.model.scaling.support
-        clean, noise, timestep = noisy_parts(self.model.scaling(batch["latent"]), generator)
+        clean = self.model.scaling(batch["latent"])
+        noise, timestep = draws.normal_like(clean), draws.timesteps(clean.device)
         signal = gather_signal(timestep)
         predicted = self.denoiser(add_noise(clean, noise, signal) * support, timestep)
         return noise_error(noise, predicted, weight=weigh(signal), support=support)
@@ -151,24 +174,13 @@ class RepresentationStage(StageModule):
         self.want_volumes = self.semantic.reads_scan
         model.denoiser.requires_grad_(requires_grad=False).eval()
 
-    def losses(self, batch: Batch, generator: torch.Generator) -> PerSample:
+    def losses(self, batch: Batch, draws: Draws) -> PerSample:
         """Fill the gap that the unconditional posterior mean leaves: PDAE, equation 11."""
         model, objective = self.model, OBJECTIVES[self.model.preset.construction]
-        clean, noise, timestep = noisy_parts(model.scaling(batch["latent"]), generator)
+        clean = model.scaling(batch["latent"])
+        noise, timestep = draws.normal_like(clean), draws.timesteps(clean.device)
         signal, support = gather_signal(timestep), model.scaling.support
         code = self.semantic(batch["volume"] if self.semantic.reads_scan else clean)
         unguided, gradient = model.predict_parts(add_noise(clean, noise, signal) * support, timestep, code)
         predicted = unguided + objective.shift(timestep) * gradient
         return noise_error(noise, predicted, weight=objective.autoencoder_weight(signal), support=support)
-
-
-def noisy_parts(clean: torch.Tensor, generator: torch.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Return clean latents, noise and timesteps; drawn on the CPU, hence alike on any device."""
-    noise = torch.randn(clean.shape, generator=generator)
-    timestep = torch.randint(TIMESTEPS, (len(clean),), generator=generator)
-    return clean, noise.to(clean.device), timestep.to(clean.device)
-
-
-def noise_source(seed: int, step: int) -> torch.Generator:
-    """Return the random numbers of one step, whatever ran before it."""
-    return torch.Generator().manual_seed((seed * 1_000_003 + step) % 2**63)

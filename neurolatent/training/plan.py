@@ -11,6 +11,7 @@ from neurolatent.device import autocast
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
 from neurolatent.model.presets import Preset, StageLength
 from neurolatent.training.batches import Augment
+from neurolatent.training.draws import Draws
 from neurolatent.training.modules import CompressionStage, PretrainingStage, RepresentationStage, StageModule
 
 STAGES: Mapping[str, type[StageModule]] = {
@@ -115,7 +116,7 @@ def _seconds_a_step(module: StageModule, batch_size: int, device: torch.device) 
 
     def step() -> None:
         with autocast(device, enabled=preset.mixed_precision):
-            loss = module.losses(batch, torch.Generator().manual_seed(0)).mean()
+            loss = module.losses(batch, Draws(seed=0, step=0, places=range(batch_size))).mean()
         loss.backward()
         module.zero_grad()
 

@@ -11,6 +11,8 @@ from neurolatent.model.weights import Person, StageRecord, read_card, read_recor
 from neurolatent.provenance import hash_file, hash_settings, read_json
 from neurolatent.training.batches import Augment
 from neurolatent.training.checkpoint import Progress
+from neurolatent.training.crew import ALONE, Crew
+from neurolatent.training.engine import DEFAULT_ENGINE, Engine
 from neurolatent.training.plan import stage_length
 from neurolatent.volume.cache import VolumeCache
 
@@ -35,6 +37,8 @@ class Run:
     progress: Progress | None
     checkpoint_seconds: float
     augment: Augment | None = None
+    engine: Engine = DEFAULT_ENGINE
+    crew: Crew = ALONE
 
     @property
     def work(self) -> Path:
@@ -63,7 +67,19 @@ def finished_record(run: Run, stage: str, inputs: str) -> StageRecord | None:
     return read_record(content["record"]) if matches else None
 
 
-def record_stage(run: Run, stage: str, *, steps: int, seconds: float, metrics: Mapping[str, float]) -> StageRecord:
+@dataclass(frozen=True)
+class Fitted:
+    """How a stage went."""
+
+    seconds: float
+    """In all processes that followed one another."""
+    steps: int
+    """After which the weights were taken: fewer than planned where it stopped early."""
+    waiting_share: float
+    """Of the time, for the reader."""
+
+
+def record_stage(run: Run, stage: str, fitted: Fitted, *, metrics: Mapping[str, float]) -> StageRecord:
     """Say whom the stage has seen: its own people, and those of the weights it started from."""
     inherited = read_card(run.initial).stages[stage] if run.initial else None
     subjects = {*run.people(run.training_rows), *(inherited.subjects if inherited else ())}
@@ -74,8 +90,9 @@ def record_stage(run: Run, stage: str, *, steps: int, seconds: float, metrics: M
         subjects_hash=hash_settings([list(person) for person in ordered]),
         validation_subjects=tuple(sorted(validation)),
         supervised=False,
-        steps=steps,
+        steps=fitted.steps,
         planned_steps=stage_length(run.preset, stage).steps,
-        seconds=round(seconds, 1),
+        seconds=round(fitted.seconds, 1),
         metrics=metrics,
+        waiting_share=round(fitted.waiting_share, 4),
     )

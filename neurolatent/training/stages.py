@@ -1,7 +1,7 @@
 """Train VAE, denoiser and autoencoder one after the other; what is finished is skipped, what was cut off goes on."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,17 +19,20 @@ from neurolatent.model.weights import (
     load_autoencoder,
     load_part,
     read_card,
+    read_record,
     save_part,
     write_card,
 )
 from neurolatent.provenance import hash_file, hash_settings, read_json, versions, write_json
 from neurolatent.training.batches import Augment, Scans
 from neurolatent.training.checkpoint import Progress
+from neurolatent.training.crew import join_crew, own_device
+from neurolatent.training.engine import DEFAULT_ENGINE, Engine
 from neurolatent.training.fit import FitOptions, fit_stage
 from neurolatent.training.latents import cache_latents, fit_scaling
-from neurolatent.training.plan import STAGES, Estimate, estimate, plan_steps, stage_settings
-from neurolatent.training.run import Run, finished_record, record_stage
-from neurolatent.training.validation import validate
+from neurolatent.training.plan import STAGES, Estimate, estimate, plan_steps, stage_length, stage_settings
+from neurolatent.training.run import Fitted, Run, finished_record, record_stage
+from neurolatent.training.validation import spread_evenly, validate
 from neurolatent.volume.cache import VolumeCache
 
 __all__ = ["Estimate", "estimate", "train"]
@@ -53,6 +56,7 @@ def train(  # noqa: PLR0913 - one call states the whole training
     progress: Progress | None = None,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     augment: Augment | None = None,
+    engine: Engine = DEFAULT_ENGINE,
 ) -> Card:
     """Train every stage on the training rows; return the card that is written beside the weights.
 
@@ -61,7 +65,7 @@ def train(  # noqa: PLR0913 - one call states the whole training
         folder: Where weights and card go; a training that was cut off there goes on.
         preset: Sizes and lengths.
         training_rows: Rows of the cache to learn from.
-        validation_rows: Rows whose metrics the card tells; nothing is chosen by them.
+        validation_rows: Rows whose metrics the card tells; where a stage has patience, they decide when it stops.
         cohort: Name of the cohort, which with participant_id names a person.
         seed: Of initial weights, order of scans, and noise.
         device: Where to compute.
@@ -70,12 +74,16 @@ def train(  # noqa: PLR0913 - one call states the whole training
         progress: Called as (stage, done, total).
         checkpoint_seconds: Time between checkpoints: what a killed process may lose.
         augment: Changes the volumes that the VAE learns from; latents and validation read the scans as they are.
+        engine: Arithmetic, memory, readers and logs.
+
+    Several processes, started by torchrun or SLURM, train one model: each calls this, and the first of them writes.
     """
-    options = (max_minutes, initial, progress, checkpoint_seconds, augment)
-    run = Run(cache, folder, preset, tuple(training_rows), tuple(validation_rows), cohort, seed, device, *options)
+    engine.check(device)
+    options = (max_minutes, initial, progress, checkpoint_seconds, augment, engine, join_crew(device))
+    rows = (tuple(training_rows), tuple(validation_rows))
+    run = Run(cache, folder, preset, *rows, cohort, seed, own_device(device), *options)
     _refuse_unfit(run)
-    for leftover in [*run.folder.glob(".partial-*"), *run.work.glob(".partial-*")]:
-        leftover.unlink()  # of a process that was killed while it wrote
+    run.crew.first_does(lambda: _sweep(run))
     steps = _planned_steps(run)
     model = _initial_model(run)
     records: dict[str, StageRecord] = {}
@@ -102,8 +110,13 @@ def train(  # noqa: PLR0913 - one call states the whole training
         seed=seed,
         augmentation=augment.describe() if augment else None,
     )
-    write_card(folder, card)
+    run.crew.first_does(lambda: write_card(folder, card))
     return read_card(folder)
+
+
+def _sweep(run: Run) -> None:
+    for leftover in [*run.folder.glob(".partial-*"), *run.work.glob(".partial-*")]:
+        leftover.unlink()  # of a process that was killed while it wrote
 
 
 def _refuse_unfit(run: Run) -> None:
@@ -120,29 +133,49 @@ def _refuse_unfit(run: Run) -> None:
 def _latents(run: Run, model: LatentDiffusionAutoencoder, inputs: str) -> np.ndarray:
     """Cache the latents, unless these are there, and take the scaling from them."""
     path, done = run.work / "latents.npy", run.work / "latents.json"
-    if path.is_file() and done.is_file() and read_json(done)["inputs"] == inputs:
-        latents = np.load(path, mmap_mode="r", allow_pickle=False)
-    else:
+
+    def write() -> None:
+        if path.is_file() and done.is_file() and read_json(done)["inputs"] == inputs:
+            return
         done.unlink(missing_ok=True)
         scans = Scans(run.cache, run.training_rows, run.preset.latent_variants)
-        latents = cache_latents(model, scans, path, device=run.device, progress=run.progress)
+        cache_latents(model, scans, path, device=run.device, progress=run.progress)
         write_json(done, {"inputs": inputs})
+
+    run.crew.first_does(write)
+    latents = np.load(path, mmap_mode="r", allow_pickle=False)
     fit_scaling(model, latents)
     return latents
+
+
+def _watched(run: Run, model: LatentDiffusionAutoencoder, stage: str) -> Scans | None:
+    """Return the validation people's scans, by whose loss a stage stops, with their latents where these are learnt."""
+    if not stage_length(run.preset, stage).patience or not run.validation_rows:
+        return None
+    rows = [run.validation_rows[place] for place in spread_evenly(len(run.validation_rows))]
+    scans, path = Scans(run.cache, rows, 1), run.work / f"{stage}-validation-latents.npy"
+    if stage == "vae":
+        return scans
+    run.crew.first_does(lambda: cache_latents(model, scans, path, device=run.device, progress=None))
+    return replace(scans, latents=np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def _planned_steps(run: Run) -> dict[str, int]:
     """Return the steps of each stage; once decided they stay, or a resumed run would aim elsewhere."""
     settings = [stage_settings(run.preset, stage) for stage in STAGES]
     path, inputs = run.work / "plan.json", hash_settings([run.fingerprint(), run.max_minutes, settings])
-    if path.is_file():
-        plan = read_json(path)
-        if plan["inputs"] == inputs:
-            return plan["steps"]
-    (run.folder / CARD_NAME).unlink(missing_ok=True)  # what follows replaces the weights that it describes
-    steps = plan_steps(run.preset, len(run.training_rows), run.device, max_minutes=run.max_minutes, augment=run.augment)
-    write_json(path, {"inputs": inputs, "steps": steps})
-    return steps
+
+    def plan() -> None:
+        if path.is_file() and read_json(path)["inputs"] == inputs:
+            return
+        (run.folder / CARD_NAME).unlink(missing_ok=True)  # what follows replaces the weights that it describes
+        steps = plan_steps(
+            run.preset, len(run.training_rows), run.device, max_minutes=run.max_minutes, augment=run.augment
+        )
+        write_json(path, {"inputs": inputs, "steps": steps})
+
+    run.crew.first_does(plan)
+    return read_json(path)["steps"]
 
 
 def _initial_model(run: Run) -> LatentDiffusionAutoencoder:
@@ -172,7 +205,7 @@ def _stage(
     finished = finished_record(run, stage, inputs)
     if finished:
         load_part(run.folder, model, stage)
-        if run.progress:
+        if run.progress and run.crew.first:
             run.progress(f"{stage} (finished before)", steps, steps)
         return finished
     checkpoint = run.work / f"{stage}-{inputs[:12]}.ckpt"
@@ -186,13 +219,21 @@ def _stage(
         checkpoint_seconds=run.checkpoint_seconds,
         progress=run.progress,
         augment=run.augment,
+        engine=run.engine,
+        crew=run.crew,
     )
-    seconds = fit_stage(model, stage, scans, options)
-    metrics = validate(model, stage, Scans(run.cache, run.validation_rows, 1), device=run.device)
-    record = record_stage(run, stage, steps=steps, seconds=seconds, metrics=metrics)
-    saved = save_part(run.folder, model, stage)
+    fitted = fit_stage(model, stage, scans, options, _watched(run, model, stage))
+    model.float()
+    run.crew.first_does(lambda: _finish(run, model, stage, fitted, inputs=inputs))
     load_part(run.folder, model, stage)
-    write_json(done, {"inputs": inputs, "file": saved, "record": asdict(record)})
-    for leftover in run.work.glob(f"{stage}-*.ckpt"):
+    return read_record(read_json(done)["record"])
+
+
+def _finish(run: Run, model: LatentDiffusionAutoencoder, stage: str, fitted: Fitted, *, inputs: str) -> None:
+    """Measure a trained stage and write it; what it needed on the way goes."""
+    metrics = validate(model, stage, Scans(run.cache, run.validation_rows, 1), device=run.device)
+    record = record_stage(run, stage, fitted, metrics=metrics)
+    saved = save_part(run.folder, model, stage)
+    write_json(run.work / f"{stage}.json", {"inputs": inputs, "file": saved, "record": asdict(record)})
+    for leftover in [*run.work.glob(f"{stage}-*.ckpt"), *run.work.glob(f"{stage}-validation-latents.npy")]:
         leftover.unlink()
-    return record

@@ -19,12 +19,12 @@ def validate(model: LatentDiffusionAutoencoder, stage: str, scans: Scans, *, dev
     """Return the stage's metrics over at most 64 scans, spread over the rows given; empty where there are none."""
     if not scans.rows:
         return {}
-    places = np.unique(np.linspace(0, len(scans.rows) - 1, min(MOST_SCANS, len(scans.rows))).round().astype(int))
+    places = spread_evenly(len(scans.rows))
     measure = {"vae": _compression, "denoiser": _pretraining, "autoencoder": _representation}[stage]
     batch_size = 8
     sums: dict[str, float] = {}
     for start in range(0, len(places), batch_size):
-        chosen = [int(place) for place in places[start : start + batch_size]]
+        chosen = places[start : start + batch_size]
         batch = read_batch(scans, chosen, [0] * len(chosen), want_volumes=True, want_latents=False)
         generator = torch.Generator().manual_seed(NOISE_SEED + start)
         with autocast(device, enabled=model.preset.mixed_precision):
@@ -32,6 +32,11 @@ def validate(model: LatentDiffusionAutoencoder, stage: str, scans: Scans, *, dev
         for name, value in values.items():
             sums[name] = sums.get(name, 0.0) + float(value.sum())
     return {name: total / len(places) for name, total in sums.items()}
+
+
+def spread_evenly(count: int) -> list[int]:
+    """Return at most 64 places out of so many, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(MOST_SCANS, count)).round().astype(int)).tolist()
 
 
 def _compression(

@@ -9,8 +9,9 @@ from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
 from neurolatent.model.noise import TIMESTEPS, add_noise, clean_weight, gather_signal
 from neurolatent.model.presets import PRESETS
 from neurolatent.model.vae import Posterior
+from neurolatent.training.draws import Draws
 from neurolatent.training.losses import absolute_error, divergence, edge_error, noise_error
-from neurolatent.training.modules import RepresentationStage, noise_source, noisy_parts
+from neurolatent.training.modules import RepresentationStage
 
 TINY = PRESETS["tiny"]
 
@@ -61,12 +62,15 @@ def test_pdae_loss_of_a_known_gradient(stage, batch):
     """An untrained denoiser says √(1 − ᾱ) z_t; a constant G = √ᾱ h then moves ε̂ by −√(1 − ᾱ)√ᾱ h, in training too."""
     height = 0.3
     torch.nn.init.constant_(stage.gradient.up.head[-1].bias, height)
-    clean, noise, timestep = noisy_parts(batch["latent"], noise_source(1, 0))
+    clean, draws = batch["latent"], Draws(seed=1, step=0, places=[0, 1])
+    noise, timestep = draws.normal_like(clean), draws.timesteps(clean.device)
     signal = gather_signal(timestep)
     noisy = add_noise(clean, noise, signal)
     predicted = (1 - signal).sqrt() * noisy - (1 - signal).sqrt() * signal.sqrt() * height
     expected = (clean_weight(signal) * (noise - predicted) ** 2).flatten(1).mean(1)
-    torch.testing.assert_close(stage.losses(batch, noise_source(1, 0)), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        stage.losses(batch, Draws(seed=1, step=0, places=[0, 1])), expected, rtol=1e-4, atol=1e-5
+    )
 
 
 def test_the_frozen_denoiser_learns_nothing(stage, batch):
@@ -74,12 +78,22 @@ def test_the_frozen_denoiser_learns_nothing(stage, batch):
     optimiser = stage.configure_optimizers()["optimizer"]
     for step in range(2):
         optimiser.zero_grad()
-        stage.losses(batch, noise_source(1, step)).mean().backward()
+        stage.losses(batch, Draws(seed=1, step=step, places=[0, 1])).mean().backward()
         optimiser.step()
     assert all(torch.equal(a, b) for a, b in zip(before, stage.model.denoiser.parameters(), strict=True))
     assert not any(name.startswith(("denoiser", "vae")) for name, _ in stage.named_parameters())
 
 
 def test_timesteps_cover_the_whole_schedule():
-    _, _, timestep = noisy_parts(torch.zeros(4000, 1, 1, 1, 1), noise_source(0, 0))
+    timestep = Draws(seed=0, step=0, places=range(4000)).timesteps(torch.device("cpu"))
     assert (timestep.min().item(), timestep.max().item()) == (0, TIMESTEPS - 1)
+
+
+def test_noise_belongs_to_the_scan_and_not_to_its_place_in_a_piece():
+    values = torch.zeros(4, 3, 2, 2, 2, dtype=torch.float64)
+    whole = Draws(seed=2, step=5, places=range(4))
+    noise, timestep = whole.normal_like(values), whole.timesteps(values.device)
+    part = Draws(seed=2, step=5, places=[3, 1])
+    assert torch.equal(part.normal_like(values[:2]), noise[[3, 1]])
+    assert torch.equal(part.timesteps(values.device), timestep[[3, 1]])
+    assert not torch.equal(Draws(seed=2, step=6, places=range(4)).normal_like(values), noise)
