@@ -11,9 +11,6 @@ from tyro.conf import Positional, subcommand
 from neurolatent import model_steps, pipeline, steps
 from neurolatent.console import console, progress_bars, say
 from neurolatent.device import DeviceName, usable_cores
-from neurolatent.model import cost
-from neurolatent.model.presets import PRESETS, find_preset
-from neurolatent.model.published.importing import PUBLISHED_SCALE, PublishedFiles
 
 FAILED = 1
 WorkspacePath = Annotated[Path, tyro.conf.arg(metavar="WORKSPACE")]
@@ -338,9 +335,9 @@ class Cost:
     def run(self) -> int:
         """Count and print."""
         if self.markdown:
-            print(cost.markdown_table(map(cost.count_cost, PRESETS.values())))
+            print(model_steps.compare_costs())
             return 0
-        counted = cost.count_cost(find_preset(self.preset), steps=self.steps)
+        counted = model_steps.count_cost(self.preset, steps=self.steps)
         if self.json:
             print(json.dumps(asdict(counted)))
         else:
@@ -354,10 +351,10 @@ class ImportLDAE:
 
     workspace: Positional[WorkspacePath]
     """Folder for the model."""
-    files: PublishedFiles
+    files: model_steps.PublishedFiles
     run_name: Annotated[str, tyro.conf.arg(name="run")] = model_steps.PUBLISHED_RUN
     """Name of the model."""
-    latent_scale: float = PUBLISHED_SCALE
+    latent_scale: float = model_steps.PUBLISHED_SCALE
     """What latents are multiplied by."""
     accept_affine: bool = False
     """Let it see brains as `preprocess` lays them, though it learnt from warped ones; findings will say so."""

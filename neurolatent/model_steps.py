@@ -5,8 +5,9 @@ from pathlib import Path
 from rich.table import Table
 
 from neurolatent.console import Report
+from neurolatent.model import cost
 from neurolatent.model.cost import Cost, quantity
-from neurolatent.model.presets import find_preset
+from neurolatent.model.presets import PRESETS, find_preset
 from neurolatent.model.published.importing import PUBLISHED_SCALE, PublishedFiles, import_published
 from neurolatent.workspace import Workspace
 
@@ -44,19 +45,31 @@ def import_ldae(
     return workspace.model(run)
 
 
-def draw_cost(cost: Cost) -> Table:
-    """Lay out a preset's cost as a table: a row per pass, then a row per stage of training."""
-    grid = "×".join(map(str, cost.grid))
-    table = Table(title=f"{cost.preset}: {grid} voxels, one scan, single precision", title_justify="left")
-    table.add_column("pass")
-    for name in ("parameters", "operations", "activations"):
+def count_cost(preset: str, *, steps: int | None = None) -> Cost:
+    """Count what a preset costs, at its own number of sampling steps where none is given."""
+    return cost.count_cost(find_preset(preset), steps=steps)
+
+
+def compare_costs() -> str:
+    """Return the README's table: every preset, each at its own number of sampling steps."""
+    return cost.markdown_table(map(cost.count_cost, PRESETS.values()))
+
+
+def draw_cost(counted: Cost) -> Table:
+    """Lay out a preset's cost for the terminal: a row per pass, then a row per stage of training."""
+    grid = "×".join(map(str, counted.grid))
+    table = Table(title=f"{counted.preset}: {grid} voxels, one scan, single precision", title_justify="left")
+    table.add_column("what")
+    for name in ("parameters", "operations", "memory"):
         table.add_column(name, justify="right")
-    activations = cost.memory_bytes["activations"]
+    memory = counted.memory_bytes
     for name, (label, network) in PASSES.items():
-        parameters = quantity(cost.parameters[network], "").strip()
-        table.add_row(label, parameters, quantity(cost.flops[name], "FLOP"), quantity(activations[name], "B"))
-    total = quantity(cost.flops["reconstruction"], "FLOP")
-    table.add_row(f"reconstruction, {cost.steps} steps each way", "", total, "", end_section=True)
-    for stage, size in cost.memory_bytes["training_state"].items():
-        table.add_row(f"training {stage}: weights, gradients, average, Adam", "", "", quantity(size, "B"))
+        parameters = quantity(counted.parameters[network], "").strip()
+        size = quantity(memory["activations"][name], "B")
+        table.add_row(label, parameters, quantity(counted.flops[name], "FLOP"), size)
+    total = quantity(counted.flops["reconstruction"], "FLOP")
+    table.add_row(f"reconstruction, {counted.steps} steps each way", "", total, "", end_section=True)
+    for stage, size in memory["training_state"].items():
+        table.add_row(f"training state: {stage}", "", "", quantity(size, "B"))
+    table.caption = "Memory: activations at once; training state: weights, gradients, average, Adam's moments."
     return table

@@ -152,12 +152,12 @@ def reconstruction(flops: Mapping[str, int], *, steps: int) -> int:
     return ends + 2 * steps * flops["decoder_step"]
 
 
-def quantity(value: float, unit: str) -> str:
+def quantity(value: int, unit: str) -> str:
     """Write a count with three digits and a prefix: 3.62 TFLOP."""
     for prefix, size in PREFIXES:
         if value >= 0.9995 * size:
             return f"{value / size:.3g} {prefix}{unit}"
-    return f"{value:g} {unit}"
+    return f"{value} {unit}"
 
 
 def markdown_table(costs: Iterable[Cost]) -> str:
@@ -176,7 +176,7 @@ def _row(cost: Cost) -> tuple[str, ...]:
     return (
         f"`{cost.preset}`",
         "×".join(map(str, cost.grid)),
-        quantity(memory["weights"]["whole"] / NUMBER_BYTES, "").strip(),
+        quantity(memory["weights"]["whole"] // NUMBER_BYTES, "").strip(),
         flops["vae_encode"],
         flops["vae_decode"],
         flops["semantic_encode"],

@@ -56,6 +56,15 @@ def test_volumes_preprocessed_in_another_way_than_the_weights_are_refused(study,
         encode(study.cache, study.model, card, tmp_path, steps=4, device=CPU)
 
 
+def test_weights_that_saw_warped_brains_see_ours_where_the_user_says_so(study, tmp_path):
+    card = replace(study.card, preprocessing="other", registration="a non-linear warp (SyN)")
+    wording = r"expect brains laid by a non-linear warp \(SyN\), got p, laid by .* affine .* with --accept-affine"
+    with pytest.raises(WeightsError, match=wording):
+        encode(study.cache, study.model, card, tmp_path, steps=4, device=CPU)
+    accepted = replace(card, accepts_affine=True)
+    assert encode(study.cache, study.model, accepted, tmp_path, steps=4, device=CPU).keys == study.cache.keys
+
+
 def test_a_scan_without_a_code_is_named(study):
     with pytest.raises(SettingsError, match="sub-x/ses-y/1: no semantic code among 192"):
         study.codes.semantic_of([ScanKey("sub-x", "ses-y", "1")])

@@ -90,6 +90,8 @@ def import_published(
     if not (math.isfinite(latent_scale) and latent_scale > 0):
         msg = f"--latent-scale: expected a number above 0, got {latent_scale:g}. The paper's is {PUBLISHED_SCALE}."
         raise SettingsError(msg)
+    if progress:
+        progress("Import", 0, len(PARTS))
     states = _read_all(files, preset)
     states["scaling"] = _scaling(preset, latent_scale)
     card = _describe(files, preset, latent_scale=latent_scale, accept_affine=accept_affine)
@@ -184,9 +186,8 @@ def _update(folder: Path, wanted: Card) -> Card:
     if present is None or (present.imported, present.latent_scale) != (wanted.imported, wanted.latent_scale):
         msg = f"{folder}: expected no model, or one imported from these files, got another. Choose another --run."
         raise SettingsError(msg)
-    card = replace(present, accepts_affine=wanted.accepts_affine)
-    write_card(folder, card)
-    return card
+    write_card(folder, replace(present, accepts_affine=wanted.accepts_affine))
+    return read_card(folder)
 
 
 def _write(folder: Path, states: Mapping[str, State], card: Card, progress: Progress | None) -> Card:
@@ -199,12 +200,11 @@ def _write(folder: Path, states: Mapping[str, State], card: Card, progress: Prog
             written[f"{part}.safetensors"] = write_part(partial, part, _part(states, part))
             if progress:
                 progress("Import", done, len(PARTS))
-        finished = replace(card, files=written, weights_hash=hash_weights(written))
-        write_card(partial, finished)
+        write_card(partial, replace(card, files=written, weights_hash=hash_weights(written)))
         partial.rename(folder)
     finally:
         rmtree(partial, ignore_errors=True)
-    return finished
+    return read_card(folder)
 
 
 def _part(states: Mapping[str, State], part: str) -> State:
