@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tyro
 
-from neurolatent import steps
+from neurolatent import model_steps, steps
 from neurolatent.console import progress_bars, say
 from neurolatent.model.weights import export_weights
 from neurolatent.workspace import Workspace
@@ -40,8 +40,8 @@ def main(settings: TrainDemoWeights) -> None:
         )
         prepared = steps.preprocess(place, progress=progress)
         say(f"{built.lines[-1]}; {prepared.lines[-1]}")
-        steps.train(place, progress=progress)
-    card = export_weights(Workspace(place).model(steps.SHIPPED_RUN), steps.SHIPPED_WEIGHTS)
+        model_steps.train(place, progress=progress)
+    card = export_weights(Workspace(place).model(model_steps.SHIPPED_RUN), model_steps.SHIPPED_WEIGHTS)
     for name, stage in card.stages.items():
         say(f"{name}: {stage.steps} steps, {stage.seconds / 60:.1f} minutes, {dict(stage.metrics)}")
 

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neurolatent.api import LDAE, Cohort, Encoding
+    from neurolatent.model_steps import encode, train
     from neurolatent.report import write_report
-    from neurolatent.steps import build, describe_finding, encode, preprocess, run_protocol, split, train
+    from neurolatent.steps import build, describe_finding, preprocess, run_protocol, split
 
 __all__ = [
     "LDAE",
@@ -25,9 +26,8 @@ __all__ = [
 # Loaded on first use: importing the package costs milliseconds, and a node without pandas can import the networks.
 HOMES = {
     **dict.fromkeys(("LDAE", "Cohort", "Encoding"), "neurolatent.api"),
-    **dict.fromkeys(
-        ("build", "describe_finding", "encode", "preprocess", "run_protocol", "split", "train"), "neurolatent.steps"
-    ),
+    **dict.fromkeys(("build", "describe_finding", "preprocess", "run_protocol", "split"), "neurolatent.steps"),
+    **dict.fromkeys(("encode", "train"), "neurolatent.model_steps"),
     "write_report": "neurolatent.report",
 }
 

@@ -17,8 +17,8 @@ from neurolatent.device import DeviceName, pick_device
 from neurolatent.errors import ScanError
 from neurolatent.model.presets import find_preset
 from neurolatent.model.weights import Card, load_autoencoder
+from neurolatent.model_steps import SHIPPED_RUN, SHIPPED_WEIGHTS
 from neurolatent.shapes import VoxelArray
-from neurolatent.steps import SHIPPED_RUN, SHIPPED_WEIGHTS
 from neurolatent.volume.cache import VolumeCache, open_cache
 from neurolatent.workspace import View, Workspace
 

@@ -1,16 +1,32 @@
-"""The steps about a model as such: what it costs, and weights from elsewhere."""
+"""The steps about a model: what it costs, how it is trained or had from elsewhere, and the codes that it gives."""
 
+import shutil
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from neurolatent.cohort.sidecar import read_sidecar
+from neurolatent.cohort.splits import read_split
+from neurolatent.cohort.visits import read_visits
 from neurolatent.console import Report
+from neurolatent.device import DeviceName, pick_device
 from neurolatent.model import cost
 from neurolatent.model.cost import Cost, quantity
-from neurolatent.model.presets import PRESETS, find_preset
+from neurolatent.model.presets import PRESETS, Preset, find_preset
 from neurolatent.model.published.importing import PUBLISHED_SCALE, PublishedFiles, import_published
+from neurolatent.provenance import whole_file
+from neurolatent.training.crew import started_as
+from neurolatent.training.engine import DEFAULT_ENGINE, Engine
+from neurolatent.volume.cache import VolumeCache, open_cache
 from neurolatent.workspace import Workspace
 
+if TYPE_CHECKING:
+    from neurolatent.volume.augment import Augmentation
+
+SHIPPED_RUN = "demo"
+SHIPPED_WEIGHTS = Path(__file__).parent / "_weights" / SHIPPED_RUN
 PUBLISHED_RUN = "paper"
 PASSES = {
     "vae_encode": ("VAE, encode", "vae"),
@@ -20,6 +36,102 @@ PASSES = {
     "decoder_step": ("decoder, a step", "decoder"),
 }
 """How each pass is called, and whose parameters it reads."""
+
+
+def estimate_training(root: Path, *, preset: str, device: DeviceName, augment: bool = False) -> str:
+    """Say how long the training will take and what it needs, measured by a few trial steps."""
+    from neurolatent.training import stages
+
+    chosen = find_preset(preset)
+    cache, training, _ = _training_rows(Workspace(root), chosen)
+    changes = _augmentation(chosen) if augment else None
+    estimate = stages.estimate(chosen, len(training), pick_device(device), augment=changes)
+    return (
+        f"Training {preset} on {len(training)} of {len(cache.keys)} scans: about {estimate.minutes:.0f} minutes, "
+        f"{estimate.memory_gb:.1f} GB of memory, {estimate.disk_mb:.0f} MB of disk."
+    )
+
+
+def train(
+    root: Path,
+    *,
+    preset: str = SHIPPED_RUN,
+    run: str | None = None,
+    max_minutes: float | None = None,
+    initial: Path | None = None,
+    augment: bool = False,
+    seed: int = 1,
+    device: DeviceName = "auto",
+    engine: Engine = DEFAULT_ENGINE,
+    progress: Report | None = None,
+) -> Path:
+    """Train every stage on the split's training people; return the model's folder."""
+    from neurolatent.training import stages
+
+    workspace, chosen = Workspace(root), find_preset(preset)
+    folder = workspace.model(run or preset)
+    # Of several processes the first holds the workspace, for all.
+    with workspace.lock() if started_as().first else nullcontext():
+        cache, training, validation = _training_rows(workspace, chosen)
+        stages.train(
+            cache,
+            folder,
+            preset=chosen,
+            training_rows=training,
+            validation_rows=validation,
+            cohort=read_sidecar(workspace.visits_json).cohort,
+            seed=seed,
+            device=pick_device(device),
+            max_minutes=max_minutes,
+            initial=SHIPPED_WEIGHTS if initial == Path("shipped") else initial,
+            augment=_augmentation(chosen) if augment else None,
+            engine=engine,
+            progress=progress,
+        )
+    return folder
+
+
+def encode(
+    root: Path,
+    *,
+    run: str = SHIPPED_RUN,
+    shipped: bool = False,
+    sampling_steps: int | None = None,
+    every_scan: bool = False,
+    device: DeviceName = "auto",
+    progress: Report | None = None,
+) -> Path:
+    """Write the semantic code of every scan, and the stochastic code of each person's first or of every scan."""
+    from neurolatent.analysis.codes import encode as encode_scans
+    from neurolatent.model.weights import load_autoencoder
+
+    workspace = Workspace(root)
+    with workspace.lock():
+        if shipped:
+            install_shipped_weights(root, run=run)
+        chosen = pick_device(device)
+        model, card = load_autoencoder(workspace.model(run), device=chosen)
+        cache = open_cache(workspace.cache(model.preset.spacing_mm, model.preset.view))
+        encode_scans(
+            cache,
+            model,
+            card,
+            workspace.codes(run),
+            stochastic_keys=cache.keys if every_scan else None,
+            steps=sampling_steps or model.preset.sampling_steps,
+            device=chosen,
+            progress=progress,
+        )
+    return workspace.codes(run)
+
+
+def install_shipped_weights(root: Path, *, run: str = SHIPPED_RUN) -> Path:
+    """Copy the weights of the package into the workspace, so that the workspace holds all its findings rest on."""
+    folder = Workspace(root).model(run)
+    for source in sorted(SHIPPED_WEIGHTS.iterdir()):
+        with whole_file(folder / source.name) as temporary:
+            shutil.copyfile(source, temporary)
+    return folder
 
 
 def import_ldae(
@@ -73,3 +185,16 @@ def draw_cost(counted: Cost) -> Table:
         table.add_row(f"training state: {stage}", "", "", quantity(size, "B"))
     table.caption = "Memory: activations at once; training state: weights, gradients, average, Adam's moments."
     return table
+
+
+def _augmentation(preset: Preset) -> "Augmentation":
+    from neurolatent.volume.augment import Augmentation  # torchio loads only where it is asked for
+
+    return Augmentation(preset.spacing_mm)
+
+
+def _training_rows(workspace: Workspace, preset: Preset) -> tuple[VolumeCache, list[int], list[int]]:
+    """Return the cache and its rows of training and validation people."""
+    cache = open_cache(workspace.cache(preset.spacing_mm, preset.view))
+    split = read_split(workspace.split_json, visits=read_visits(workspace.visits_tsv))
+    return cache, cache.rows_of(split.training_subjects()), cache.rows_of(split.validation_subjects())

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from neurolatent import steps
+from neurolatent import model_steps, steps
 from neurolatent.console import Report, progress_bars, say
 from neurolatent.device import DeviceName, usable_cores
 from neurolatent.errors import NotApplicableError
@@ -25,7 +25,7 @@ class StudySettings:
     name: str
     source: Path | None = None
     out: Path | None = None
-    preset: str = steps.SHIPPED_RUN
+    preset: str = model_steps.SHIPPED_RUN
     max_minutes: float | None = None
     shipped: bool = False
     folds: int | None = None
@@ -60,7 +60,7 @@ def run_study(settings: StudySettings, *, preprocessing: Path | None = None) -> 
         with _timed("Model"):
             _make_model(root, settings, progress)
         with _timed("Codes"):
-            steps.encode(
+            model_steps.encode(
                 root,
                 run=settings.preset,
                 every_scan=settings.every_scan,
@@ -99,10 +99,10 @@ def run_demo(out: Path, *, train: bool = False, jobs: int | None = None, device:
 
 def _make_model(root: Path, settings: StudySettings, progress: Report) -> None:
     if settings.shipped:
-        steps.install_shipped_weights(root, run=settings.preset)
+        model_steps.install_shipped_weights(root, run=settings.preset)
         return
-    say(steps.estimate_training(root, preset=settings.preset, device=settings.device))
-    steps.train(
+    say(model_steps.estimate_training(root, preset=settings.preset, device=settings.device))
+    model_steps.train(
         root,
         preset=settings.preset,
         max_minutes=settings.max_minutes,

@@ -4,7 +4,6 @@ Lightning, scikit-learn and SimpleITK load in the functions that need them: `neu
 """
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,19 +20,16 @@ from neurolatent.cohort.visits import read_visits
 from neurolatent.console import Report
 from neurolatent.device import DeviceName, pick_device, usable_cores
 from neurolatent.errors import SettingsError
-from neurolatent.model.presets import Preset, find_preset
-from neurolatent.provenance import hash_settings, read_json, versions, whole_file, write_json
-from neurolatent.volume.cache import VolumeCache, open_cache
+from neurolatent.model.presets import find_preset
+from neurolatent.model_steps import SHIPPED_RUN
+from neurolatent.provenance import hash_settings, read_json, versions, write_json
 from neurolatent.workspace import Workspace
 
 if TYPE_CHECKING:
     from neurolatent.analysis.study import Study
-    from neurolatent.volume.augment import Augmentation
 
 FRACTIONS = (0.7, 0.1, 0.2)
 """Of people: train, validation, test."""
-SHIPPED_RUN = "demo"
-SHIPPED_WEIGHTS = Path(__file__).parent / "_weights" / SHIPPED_RUN
 
 
 @dataclass(frozen=True)
@@ -184,90 +180,6 @@ def preprocess(
     return Outcome([*lines, total, looked], failed=bool(result.failures))
 
 
-def estimate_training(root: Path, *, preset: str, device: DeviceName, augment: bool = False) -> str:
-    """Say how long the training will take and what it needs, measured by a few trial steps."""
-    from neurolatent.training import stages
-
-    chosen = find_preset(preset)
-    cache, training, _ = _training_rows(Workspace(root), chosen)
-    changes = _augmentation(chosen) if augment else None
-    estimate = stages.estimate(chosen, len(training), pick_device(device), augment=changes)
-    return (
-        f"Training {preset} on {len(training)} of {len(cache.keys)} scans: about {estimate.minutes:.0f} minutes, "
-        f"{estimate.memory_gb:.1f} GB of memory, {estimate.disk_mb:.0f} MB of disk."
-    )
-
-
-def train(
-    root: Path,
-    *,
-    preset: str = SHIPPED_RUN,
-    run: str | None = None,
-    max_minutes: float | None = None,
-    initial: Path | None = None,
-    augment: bool = False,
-    seed: int = 1,
-    device: DeviceName = "auto",
-    progress: Report | None = None,
-) -> Path:
-    """Train every stage on the split's training people; return the model's folder."""
-    from neurolatent.training import stages
-
-    workspace, chosen = Workspace(root), find_preset(preset)
-    folder = workspace.model(run or preset)
-    with workspace.lock():
-        cache, training, validation = _training_rows(workspace, chosen)
-        stages.train(
-            cache,
-            folder,
-            preset=chosen,
-            training_rows=training,
-            validation_rows=validation,
-            cohort=read_sidecar(workspace.visits_json).cohort,
-            seed=seed,
-            device=pick_device(device),
-            max_minutes=max_minutes,
-            initial=SHIPPED_WEIGHTS if initial == Path("shipped") else initial,
-            augment=_augmentation(chosen) if augment else None,
-            progress=progress,
-        )
-    return folder
-
-
-def encode(
-    root: Path,
-    *,
-    run: str = SHIPPED_RUN,
-    shipped: bool = False,
-    ddim_steps: int = 10,
-    every_scan: bool = False,
-    device: DeviceName = "auto",
-    progress: Report | None = None,
-) -> Path:
-    """Write the semantic code of every scan, and the stochastic code of each person's first or of every scan."""
-    from neurolatent.analysis.codes import encode as encode_scans
-    from neurolatent.model.weights import load_autoencoder
-
-    workspace = Workspace(root)
-    with workspace.lock():
-        if shipped:
-            install_shipped_weights(root, run=run)
-        chosen = pick_device(device)
-        model, card = load_autoencoder(workspace.model(run), device=chosen)
-        cache = open_cache(workspace.cache(model.preset.spacing_mm, model.preset.view))
-        encode_scans(
-            cache,
-            model,
-            card,
-            workspace.codes(run),
-            stochastic_keys=cache.keys if every_scan else None,
-            steps=ddim_steps,
-            device=chosen,
-            progress=progress,
-        )
-    return workspace.codes(run)
-
-
 def run_protocol(
     protocol: str,
     root: Path,
@@ -328,15 +240,6 @@ def _describe_estimate(row: Estimate) -> str:
     return f"  {row.role:<10} {row.model:<40} {row.name:<22} {row.group:<16} {interval}, n = {row.n_subjects}"
 
 
-def install_shipped_weights(root: Path, *, run: str = SHIPPED_RUN) -> Path:
-    """Copy the weights of the package into the workspace, so that the workspace holds all its findings rest on."""
-    folder = Workspace(root).model(run)
-    for source in sorted(SHIPPED_WEIGHTS.iterdir()):
-        with whole_file(folder / source.name) as temporary:
-            shutil.copyfile(source, temporary)
-    return folder
-
-
 def _make_phantom(
     workspace: Workspace, settings: PhantomSettings, *, seed: int, jobs: int | None, progress: Report | None
 ) -> Path:
@@ -384,19 +287,6 @@ def _split_once(workspace: Workspace, *, folds: int | None, fractions: tuple[flo
     else:
         split = make_split(visits, seed=seed, folds=folds, fractions=fractions, test_only=test_only)
     write_split(workspace.split_json, split)
-
-
-def _augmentation(preset: Preset) -> "Augmentation":
-    from neurolatent.volume.augment import Augmentation  # torchio loads only where it is asked for
-
-    return Augmentation(preset.spacing_mm)
-
-
-def _training_rows(workspace: Workspace, preset: Preset) -> tuple[VolumeCache, list[int], list[int]]:
-    """Return the cache and its rows of training and validation people."""
-    cache = open_cache(workspace.cache(preset.spacing_mm, preset.view))
-    split = read_split(workspace.split_json, visits=read_visits(workspace.visits_tsv))
-    return cache, cache.rows_of(split.training_subjects()), cache.rows_of(split.validation_subjects())
 
 
 def _describe_build(result: BuildResult, workspace: Workspace) -> list[str]:

@@ -53,6 +53,11 @@ def resize_like(feature: Feature, reference: Feature) -> Feature:
     return functional.interpolate(feature, size=reference.shape[2:], mode="nearest")
 
 
+def full_precision(values: Tensor) -> Tensor:
+    """Leave mixed precision: 32 bits at least, so that differences of nearly equal values survive."""
+    return values if values.dtype == torch.float64 else values.float()
+
+
 def embed_time(timestep: Timestep, size: int) -> Embedding:
     """Sine and cosine of the timestep at geometric frequencies, cosine first (Ho et al. 2020, arXiv:2006.11239)."""
     half = size // 2
@@ -71,7 +76,7 @@ class TimeEmbedding(nn.Module):
 
     def forward(self, timestep: Timestep) -> Embedding:
         """Return twice `width` features per sample."""
-        return self.layers(embed_time(timestep, self.width))
+        return self.layers(embed_time(timestep, self.width).to(next(self.parameters()).dtype))
 
 
 class ResidualBlock(nn.Module):

@@ -12,6 +12,7 @@ from neurolatent.model.blocks import (
     ResidualBlock,
     TimeEmbedding,
     convolution,
+    full_precision,
     normalisation,
     resize_like,
     zero,
@@ -47,7 +48,7 @@ class UpPath(nn.Module):
         for narrow, block, skip in zip(self.narrow, self.blocks, down.skips[-2::-1], strict=True):
             below = resize_like(narrow(feature), skip)
             feature = block(torch.cat([below, skip], dim=1), down.time, code)
-        return self.head(feature).float()
+        return full_precision(self.head(feature))
 
 
 class Denoiser(nn.Module):

@@ -4,7 +4,7 @@ from math import prod
 
 from torch import nn
 
-from neurolatent.model.blocks import TimeEmbedding, convolution, zero
+from neurolatent.model.blocks import TimeEmbedding, convolution, full_precision, zero
 from neurolatent.model.denoiser import DownPath, UpPath
 from neurolatent.model.noise import gather_signal
 from neurolatent.shapes import Code, Latent, Timestep
@@ -42,5 +42,5 @@ class GradientEstimator(nn.Module):
         field = self.field(code).unflatten(1, self.field_shape)
         skips = (down.skips[0] + self.reader(field), *down.skips[1:])
         direct = (1 + self.gate(time))[..., None, None, None] * field
-        moved = direct.float() + self.up(DownPath(skips, time), self.code(code))
+        moved = full_precision(direct) + self.up(DownPath(skips, time), self.code(code))
         return gather_signal(timestep).sqrt() * moved

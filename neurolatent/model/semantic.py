@@ -5,7 +5,7 @@ from math import prod
 
 from torch import nn
 
-from neurolatent.model.blocks import ResidualBlock, convolution, normalisation
+from neurolatent.model.blocks import ResidualBlock, convolution, full_precision, normalisation
 from neurolatent.shapes import Code, Latent
 
 PLACES = (3, 4, 3)
@@ -36,4 +36,4 @@ class SemanticEncoder(nn.Module):
 
     def forward(self, latent: Latent) -> Code:
         """Return one code per scaled latent, in float32."""
-        return (self.linear(latent.flatten(1)) + self.readout(self.features(latent))).float()
+        return full_precision(self.linear(latent.flatten(1)) + self.readout(self.features(latent)))

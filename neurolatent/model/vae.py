@@ -10,6 +10,7 @@ from neurolatent.model.blocks import (
     ResidualBlock,
     convolution,
     depth_to_space,
+    full_precision,
     normalisation,
     space_to_depth,
 )
@@ -55,12 +56,12 @@ class VAE(nn.Module):
 
     def encode(self, volume: Volume) -> Posterior:
         """Return the Gaussian over latents, in float32."""
-        mean, log_variance = self.encoder(space_to_depth(volume)).float().chunk(2, dim=1)
+        mean, log_variance = full_precision(self.encoder(space_to_depth(volume))).chunk(2, dim=1)
         return Posterior(mean, log_variance.clamp(*LOG_VARIANCE_LIMITS))
 
     def decode(self, latent: Compressed) -> Volume:
         """Return intensities, not yet limited to [0, 1]."""
-        return depth_to_space(self.top(depth_to_space(self.bottom(latent)))).float()
+        return full_precision(depth_to_space(self.top(depth_to_space(self.bottom(latent)))))
 
 
 def sample_posterior(posterior: Posterior, noise: Latent) -> Latent:

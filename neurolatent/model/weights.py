@@ -26,6 +26,8 @@ PARTS: Mapping[str, tuple[str, ...]] = {
 
 Person = tuple[str, str]
 """Cohort and participant_id."""
+UNDISCLOSED = "n/a"
+"""The participant_id of people whom nobody named: anybody of their cohort."""
 
 
 @dataclass(frozen=True)

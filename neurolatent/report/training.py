@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 
-from neurolatent.model.weights import Card, Person, StageRecord
+from neurolatent.model.weights import UNDISCLOSED, Card, Person, StageRecord
 from neurolatent.report import numbers
 from neurolatent.report.records import Cell, Head, Row, Table, TrainingPart
 from neurolatent.report.sources import Inputs
@@ -40,7 +40,8 @@ def _summary(card: Card, present: set[Person]) -> str:
     cohorts = numbers.listing(sorted({cohort for cohort, _ in seen})) or "no cohort"
     shared = len(seen & present)
     met = "none of them is" if shared == 0 else f"{shared} of them {'is' if shared == 1 else 'are'}"
-    total = numbers.count(len(seen), "person", "people")
+    disclosed = sum(person != UNDISCLOSED for _, person in seen)
+    total = numbers.count(disclosed, "person", "people") if disclosed else "people who are not disclosed"
     return f"The preset {card.preset} was trained on {total} (cohort: {cohorts}); {met} in the cohort of this report."
 
 
@@ -58,7 +59,12 @@ def _stage(name: str, stage: StageRecord, present: set[Person]) -> Row:
 
 
 def _people(subjects: Iterable[Person]) -> str:
-    by_cohort = Counter(cohort for cohort, _ in subjects)
+    subjects = list(subjects)
+    by_cohort = Counter(cohort for cohort, person in subjects if person != UNDISCLOSED)
+    undisclosed = sorted({cohort for cohort, person in subjects if person == UNDISCLOSED})
     return numbers.listing(
-        f"{numbers.count(n, 'person', 'people')} ({cohort})" for cohort, n in sorted(by_cohort.items())
+        [
+            *(f"{numbers.count(n, 'person', 'people')} ({cohort})" for cohort, n in sorted(by_cohort.items())),
+            *(f"undisclosed people ({cohort})" for cohort in undisclosed),
+        ]
     )

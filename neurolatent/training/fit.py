@@ -78,11 +78,11 @@ def fit_stage(
     checks = validation_batches(validation, share.at_once, **wanted) if length.patience and validation else []
     steps = spent.steps
     if spent.steps < options.steps:
-        trainer = _trainer(model, stage, checkpoints, share, options, checked=bool(checks))
         readers = options.engine.readers(device)
         loader = DataLoader(batches, batch_size=None, num_workers=readers, persistent_workers=readers > 0)
         resume = options.checkpoint if spent.steps else None
         with quiet_lightning(), torch.random.fork_rng(devices=[]):
+            trainer = _trainer(model, stage, checkpoints, share, options, checked=bool(checks))
             _fit(trainer, module, partial(trainer.fit, train_dataloaders=loader, ckpt_path=resume), checks, share)
         steps = trainer.global_step
         if options.best.is_file():

@@ -24,6 +24,8 @@ NameScans = Callable[[list[int]], list[str]]
 WARM_UP_STEPS = 50
 BETAS = (0.9, 0.99)
 """Adam's; 0.99 forgets gradients faster than the usual 0.999, which short trainings need."""
+EPSILON = 1e-6
+"""Adam's; at the usual 1e-8 it steps as far along a gradient that is nothing but rounding as along any other."""
 REMEMBERED_LOSSES, EXPLODED = 100, 1000.0
 """A scan whose loss is so many times the median of so many steps has exploded; early steps differ by tens."""
 VALIDATION_SEED, VALIDATION_LOSS = 0, "validation_loss"
@@ -71,7 +73,7 @@ class StageModule(LightningModule):
             raise RuntimeError(msg)
         draws = Draws(seed=self.seed, step=batch["step"], places=batch["places"])
         torch.manual_seed(draws.generators[0].initial_seed())  # of dropout
-        losses = self.losses(batch, draws)
+        losses = self.losses(self.in_own_precision(batch), draws)
         self.refuse_exploded(losses, batch)
         loss = losses.mean()
         self.log("loss", loss.detach())
@@ -79,8 +81,14 @@ class StageModule(LightningModule):
 
     def validation_step(self, batch: Batch) -> None:
         """Log the mean loss of people that nothing is learnt from, with the same noise every time."""
-        losses = self.losses(batch, Draws(seed=VALIDATION_SEED, step=0, places=batch["places"]))
+        draws = Draws(seed=VALIDATION_SEED, step=0, places=batch["places"])
+        losses = self.losses(self.in_own_precision(batch), draws)
         self.log(VALIDATION_LOSS, losses.mean(), on_epoch=True, batch_size=len(losses))
+
+    def in_own_precision(self, batch: Batch) -> Batch:
+        """Return a batch whose tensors are as precise as the weights."""
+        dtype = next(self.parameters()).dtype
+        return {name: value.to(dtype) if isinstance(value, torch.Tensor) else value for name, value in batch.items()}
 
     def refuse_exploded(self, losses: PerSample, batch: Batch) -> None:
         """Name the scans whose loss is no number, or far from what losses were lately."""
@@ -100,9 +108,15 @@ class StageModule(LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam with a warm-up and, unless the rate is to stay constant, a cosine decay to nothing."""
-        optimiser = torch.optim.AdamW(self.learning(), lr=self.length.learning_rate, betas=BETAS, weight_decay=1e-4)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self.rate_at)
+        optimiser = torch.optim.AdamW(
+            self.learning(), lr=self.length.learning_rate, betas=BETAS, eps=EPSILON, weight_decay=1e-4
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._schedule())
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _schedule(self) -> Callable[[int], float]:
+        """Return a plain function, of which a scheduler keeps nothing in a checkpoint."""
+        return lambda step: self.rate_at(step)  # noqa: PLW0108  # a bound method would be kept
 
     def rate_at(self, step: int) -> float:
         """Return the share of the learning rate at a step."""

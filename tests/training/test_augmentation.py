@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from neurolatent import cli, steps
+from neurolatent import cli, model_steps
 from neurolatent.errors import ScanError
 from neurolatent.model import presets
 from neurolatent.model.presets import PRESETS
@@ -129,8 +129,8 @@ def test_the_estimate_counts_what_augmentation_takes():
 @pytest.mark.parametrize("asked", [[], ["--augment"]])
 def test_the_command_augments_where_it_is_told_to(asked, brains, tmp_path, monkeypatch):
     monkeypatch.setitem(presets.PRESETS, "tiny", SHORT)
-    monkeypatch.setattr(steps, "_training_rows", lambda *_: (brains, list(range(10)), [10, 11]))
-    monkeypatch.setattr(steps, "read_sidecar", lambda _: SimpleNamespace(cohort="ellipsoids"))
+    monkeypatch.setattr(model_steps, "_training_rows", lambda *_: (brains, list(range(10)), [10, 11]))
+    monkeypatch.setattr(model_steps, "read_sidecar", lambda _: SimpleNamespace(cohort="ellipsoids"))
     with pytest.raises(SystemExit, match=r"^0$"):
         cli.main(["train", str(tmp_path), "--preset", "tiny", "--device", "cpu", *asked])
     expected = Augmentation(SHORT.spacing_mm).describe() if asked else None

@@ -25,6 +25,7 @@ from neurolatent.model.published.layout import (
 from neurolatent.model.weights import (
     CARD_NAME,
     PARTS,
+    UNDISCLOSED,
     Card,
     Person,
     StageRecord,
@@ -41,7 +42,7 @@ PUBLISHED_SCALE = 0.8730
 """What the paper's run multiplied latents by."""
 REGISTRATION = "a non-linear warp (SyN)"
 LICENCE = "non-commercial, as the published LDAE (arXiv:2504.08635); and as the terms of ADNI, whose scans it saw, say"
-SUBJECTS: tuple[Person, ...] = (("adni", "n/a"),)
+SUBJECTS: tuple[Person, ...] = (("adni", UNDISCLOSED),)
 """The cohort is published, its people are not: any of them may have been seen."""
 Progress = Callable[[str, int, int], None]
 """Called as (what, done, total)."""

@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from neurolatent.model.blocks import full_precision
 from neurolatent.model.published.convnext import ConvNeXt, SliceBatch
 from neurolatent.model.published.sizes import SemanticSizes
 from neurolatent.shapes import Code, Volume
@@ -75,7 +76,7 @@ class SemanticEncoder(nn.Module):
         query = self.query_projection(self.soft_attention(features))[:, None]
         key, value = self.key_projection(features), self.value_projection(features)
         seen, _ = self.cross_attention(query, key, value, need_weights=False)
-        return self.layer_norm_after_attention(seen[:, 0]).float()
+        return full_precision(self.layer_norm_after_attention(seen[:, 0]))
 
     def see_slices(self, volume: Volume) -> SliceFeatures:
         """Return the features of each axial slice, from the feet upwards."""

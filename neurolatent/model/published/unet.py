@@ -5,7 +5,7 @@ from functools import partial
 import torch
 from torch import nn
 
-from neurolatent.model.blocks import Embedding, Feature, convolution, embed_time, zero
+from neurolatent.model.blocks import Embedding, Feature, convolution, embed_time, full_precision, zero
 from neurolatent.model.denoiser import DownPath
 from neurolatent.model.published.layers import AttentionBlock, ResidualBlock, StageLayers, normalisation
 from neurolatent.model.published.sizes import UNetSizes, plan_down, plan_up
@@ -66,7 +66,7 @@ class Denoiser(nn.Module):
 
     def descend(self, noisy: Latent, timestep: Timestep) -> DownPath:
         """Go down once; every way up reads the result."""
-        time = self.time_embed(embed_time(timestep, self.base))
+        time = self.time_embed(embed_time(timestep, self.base).to(next(self.parameters()).dtype))
         skips = [noisy]
         for stage in self.input_blocks:
             skips.append(stage(skips[-1], time))
@@ -74,7 +74,7 @@ class Denoiser(nn.Module):
 
     def ascend(self, noisy: Latent, timestep: Timestep, down: DownPath) -> Latent:  # noqa: ARG002  # as ours is asked
         """Return ε_θ from what the way down left, and from nothing else."""
-        return self.out(_go_up(self.middle_block, self.output_blocks, down)).float()
+        return full_precision(self.out(_go_up(self.middle_block, self.output_blocks, down)))
 
     def forward(self, noisy: Latent, timestep: Timestep) -> Latent:
         """Return ε_θ(z_t, t)."""
@@ -94,7 +94,8 @@ class GradientEstimator(nn.Module):
     def forward(self, down: DownPath, timestep: Timestep, code: Code) -> Latent:  # noqa: ARG002  # as ours is asked
         """Return G_ψ from what the frozen way down left."""
         hidden = self.label_emb(code)
-        return self.shift_out(_go_up(self.shift_middle_block, self.shift_output_blocks, down, hidden)).float()
+        moved = _go_up(self.shift_middle_block, self.shift_output_blocks, down, hidden)
+        return full_precision(self.shift_out(moved))
 
 
 def _go_up(middle: nn.Module, stages: nn.ModuleList, down: DownPath, code: Embedding | None = None) -> Feature:

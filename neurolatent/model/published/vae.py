@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 from torch.nn import functional
 
-from neurolatent.model.blocks import Feature
+from neurolatent.model.blocks import Feature, full_precision
 from neurolatent.model.published.layers import GROUPS
 from neurolatent.model.published.sizes import VAESizes
 from neurolatent.model.vae import LOG_VARIANCE_LIMITS, Compressed, Posterior
@@ -50,12 +50,12 @@ class VAE(nn.Module):
     def encode(self, volume: Volume) -> Posterior:
         """Return the Gaussian over latents, in float32."""
         feature = self.encoder(volume)
-        log_variance = self.quant_conv_log_sigma(feature).float()
-        return Posterior(self.quant_conv_mu(feature).float(), log_variance.clamp(*LOG_VARIANCE_LIMITS))
+        log_variance = full_precision(self.quant_conv_log_sigma(feature))
+        return Posterior(full_precision(self.quant_conv_mu(feature)), log_variance.clamp(*LOG_VARIANCE_LIMITS))
 
     def decode(self, latent: Compressed) -> Volume:
         """Return intensities, not yet limited to [0, 1]."""
-        return self.decoder(self.post_quant_conv(latent)).float()
+        return full_precision(self.decoder(self.post_quant_conv(latent)))
 
 
 def rename_keys(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

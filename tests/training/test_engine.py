@@ -1,0 +1,189 @@
+"""A batch in pieces, by several processes, in other arithmetic: the same is learnt, and what ails is said."""
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch.nn.utils import parameters_to_vector
+
+from neurolatent.errors import ScanError, SettingsError
+from neurolatent.model.presets import PRESETS
+from neurolatent.model.weights import load_autoencoder, read_card
+from neurolatent.training.crew import started_as
+from neurolatent.training.engine import Engine, portion
+from neurolatent.training.log import read_losses
+from neurolatent.training.modules import EXPLODED, REMEMBERED_LOSSES, CompressionStage
+from tests.training.conftest import CPU, train_tiny
+
+STAGES = ("vae", "denoiser", "autoencoder")
+TINY = PRESETS["tiny"]
+SHORT = replace(TINY, **{name: replace(getattr(TINY, name), steps=6, batch=4) for name in STAGES})
+PROCESS = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+from torch.nn.utils import parameters_to_vector
+from neurolatent.model.presets import PRESETS
+from neurolatent.training.engine import Engine
+from neurolatent.training.stages import train
+from neurolatent.volume.cache import open_cache
+
+torch.set_num_threads(1)
+preset = PRESETS["tiny"]
+for name in ("vae", "denoiser", "autoencoder"):
+    preset = replace(preset, **{name: replace(getattr(preset, name), steps=6, batch=4)})
+train(open_cache(Path(sys.argv[1])), Path(sys.argv[2]), preset=preset, training_rows=range(10),
+      validation_rows=[10, 11], cohort="ellipsoids", seed=1, device=torch.device("cpu"), checkpoint_seconds=0.05,
+      engine=Engine(precision=sys.argv[3]))
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]
+
+
+def train_by_two(cache: Path, folder: Path, precision: str) -> None:
+    """Start two processes as torchrun does, and wait for both."""
+    group = {
+        "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "OMP_NUM_THREADS": "1",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "TORCHELASTIC_RUN_ID": "test",
+    }  # fmt: skip
+    command = [sys.executable, "-c", PROCESS, str(cache), str(folder), precision]
+    both = [
+        subprocess.Popen(command, env={**os.environ, **group, "RANK": rank, "LOCAL_RANK": rank}) for rank in ("0", "1")
+    ]
+    assert [process.wait(timeout=300) for process in both] == [0, 0]
+
+
+def largest_difference(one: Path, other: Path) -> float:
+    """Return the largest relative difference of any network of two models.
+
+    Not of any tensor: Adam steps as far along a gradient that is nothing but rounding as along any other.
+    """
+    models = [load_autoencoder(folder, device=CPU)[0] for folder in (one, other)]
+    differences = []
+    for name in ("vae", "denoiser", "semantic", "gradient"):
+        first, second = (parameters_to_vector(model.get_submodule(name).parameters()) for model in models)
+        differences.append(float((first - second).norm() / second.norm()))
+    return max(differences)
+
+
+@pytest.fixture(scope="module")
+def plain(brains, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("plain")
+    train_tiny(brains, folder, preset=SHORT)
+    return folder
+
+
+@pytest.mark.parametrize(("precision", "bound"), [("fp64", 1e-9), ("fp32", 1e-4)])
+def test_two_processes_learn_what_one_does(brains, tmp_path, precision, bound):
+    """Weights are kept in float32, whose rounding would show a difference of 1e-7: in float64 there is none."""
+    cache = Path(brains.volumes.filename).parent
+    train_tiny(brains, tmp_path / "one", preset=SHORT, engine=Engine(precision=precision))
+    train_by_two(cache, tmp_path / "two", precision)
+    assert largest_difference(tmp_path / "two", tmp_path / "one") < bound
+    assert len(read_losses(tmp_path / "two" / "training" / "vae.csv")) == 6
+
+
+def test_a_batch_in_pieces_teaches_what_a_whole_one_does(brains, tmp_path):
+    folders = [tmp_path / "whole", tmp_path / "pieces"]
+    for folder, at_once in zip(folders, (None, 1), strict=True):
+        engine = Engine(precision="fp64", scans_at_once=at_once)
+        train_tiny(brains, folder, preset=SHORT, engine=engine, checkpoint_seconds=0.0)
+    assert largest_difference(*folders) < 1e-9
+    whole, pieces = (read_losses(folder / "training" / "denoiser.csv") for folder in folders)
+    assert [step for step, _ in pieces] == [step for step, _ in whole]
+    assert [loss for _, loss in pieces] == pytest.approx([loss for _, loss in whole], rel=1e-3)
+
+
+def test_readers_of_their_own_change_nothing(brains, plain, tmp_path):
+    train_tiny(brains, tmp_path, preset=SHORT, engine=Engine(workers=2))
+    assert read_card(tmp_path).weights_hash == read_card(plain).weights_hash
+
+
+def test_places_of_all_processes_and_pieces_are_the_batch():
+    portions = [portion(12, rank=rank, size=3, at_once=2) for rank in range(3)]
+    assert all(one.pieces == 2 for one in portions)
+    assert sorted(place for one in portions for piece in range(2) for place in one.places(piece)) == list(range(12))
+
+
+@pytest.mark.parametrize(
+    ("size", "at_once", "says"),
+    [
+        (3, None, "A batch of 16 scans: expected a number of processes that divides it, got 3. Start 2."),
+        (2, 3, "--scans-at-once: expected a divisor of 8, a process's share of a batch, got 3. Try 2."),
+    ],
+)
+def test_what_cannot_be_shared_evenly_is_refused(size, at_once, says):
+    with pytest.raises(SettingsError, match=says):
+        portion(16, rank=0, size=size, at_once=at_once)
+
+
+def test_slurm_says_who_a_process_is(monkeypatch):
+    for name, value in {"NTASKS": "8", "NTASKS_PER_NODE": "4", "PROCID": "5", "JOB_NAME": "train"}.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    crew = started_as()
+    assert (crew.rank, crew.size, crew.a_node, crew.nodes, crew.first) == (5, 8, 4, 2, False)
+    monkeypatch.setenv("SLURM_JOB_NAME", "bash")
+    assert started_as().size == 1
+
+
+def test_half_precision_on_a_cpu_and_absent_loggers_are_refused(brains, tmp_path, monkeypatch):
+    with pytest.raises(SettingsError, match="--precision fp16: expected a GPU, got a CPU"):
+        train_tiny(brains, tmp_path, engine=Engine(precision="fp16"))
+    monkeypatch.setattr("neurolatent.training.engine.find_spec", lambda _name: None)
+    with pytest.raises(SettingsError, match="--loggers wandb: expected the package 'wandb', found none"):
+        train_tiny(brains, tmp_path, engine=Engine(loggers=("wandb",)))
+
+
+def test_patience_ends_a_stage_and_keeps_its_best(brains, tmp_path):
+    """At a hopeless learning rate nothing gets better after the first check."""
+    steep = replace(TINY.autoencoder, steps=60, learning_rate=0.3, patience=2, check_every=5, schedule="constant")
+    card = train_tiny(brains, tmp_path, preset=replace(SHORT, autoencoder=steep))
+    stage = card.stages["autoencoder"]
+    done = len(read_losses(tmp_path / "training" / "autoencoder.csv"))
+    assert stage.steps % 5 == 0
+    assert done == stage.steps + 10 < 60
+    assert stage.planned_steps == 60
+    assert not list(tmp_path.rglob("*.ckpt"))
+
+
+def test_the_rate_stays_where_the_schedule_is_constant():
+    module = CompressionStage(
+        load_model(), length=replace(TINY.vae, schedule="constant"), steps=100, seed=0, name_scans=list
+    )
+    assert [module.rate_at(step) for step in (0, 50, 99)] == pytest.approx([0.1, 1.0, 1.0])
+    module.length = TINY.vae
+    assert module.rate_at(99) < 0.01
+
+
+def load_model():
+    from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
+
+    return LatentDiffusionAutoencoder(TINY)
+
+
+def test_an_exploding_loss_names_its_scans():
+    module = CompressionStage(
+        load_model(), length=TINY.vae, steps=10, seed=0, name_scans=lambda rows: [f"scan {row}" for row in rows]
+    )
+    batch = {"step": 0, "rows": [4, 7]}
+    for _ in range(REMEMBERED_LOSSES):
+        module.refuse_exploded(torch.tensor([1.0, 1.0]), batch)
+    module.refuse_exploded(torch.tensor([1.0, EXPLODED - 1]), batch)
+    with pytest.raises(ScanError, match=r"scan 7: expected a loss below 1e\+03 at step 0, got 1e\+04"):
+        module.refuse_exploded(torch.tensor([1.0, 10 * EXPLODED]), batch)
+    with pytest.raises(ScanError, match=r"scan 4, scan 7: expected .* got nan, inf"):
+        module.refuse_exploded(torch.tensor([float("nan"), float("inf")]), batch)
+
+
+def test_the_time_spent_waiting_is_on_the_card(plain):
+    assert all(0 <= stage.waiting_share < 1 for stage in read_card(plain).stages.values())
