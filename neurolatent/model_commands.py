@@ -37,10 +37,13 @@ class Train:
     """Of weights, noise and order."""
     device: DeviceName = "auto"
     """Where to compute."""
+    yes: bool = False
+    """Train a preset made for GPUs without one."""
     engine: Engine = DEFAULT_ENGINE
 
     def run(self) -> int:
         """Say the estimate, then train; of several processes the first speaks."""
+        model_steps.refuse_without_gpu(self.preset, self.device, accepted=self.yes)
         if not started_as().first:
             self._train(None)
             return 0

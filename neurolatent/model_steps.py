@@ -12,6 +12,7 @@ from neurolatent.cohort.splits import read_split
 from neurolatent.cohort.visits import read_visits
 from neurolatent.console import Report
 from neurolatent.device import DeviceName, pick_device
+from neurolatent.errors import SettingsError
 from neurolatent.model import cost
 from neurolatent.model.cost import Cost, quantity
 from neurolatent.model.presets import PRESETS, Preset, find_preset
@@ -36,6 +37,14 @@ PASSES = {
     "decoder_step": ("decoder, a step", "decoder"),
 }
 """How each pass is called, and whose parameters it reads."""
+
+
+def refuse_without_gpu(preset: str, device: DeviceName, *, accepted: bool) -> None:
+    """Ask for a word before a preset made for GPUs trains for weeks on a CPU."""
+    if find_preset(preset).for_gpu and pick_device(device).type == "cpu" and not accepted:
+        got = "expected a GPU, got a CPU, on which it trains for weeks"
+        msg = f"--preset {preset}: {got}. Use demo, or `neurolatent train --yes`."
+        raise SettingsError(msg)
 
 
 def estimate_training(root: Path, *, preset: str, device: DeviceName, augment: bool = False) -> str:

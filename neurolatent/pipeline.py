@@ -101,6 +101,7 @@ def _make_model(root: Path, settings: StudySettings, progress: Report) -> None:
     if settings.shipped:
         model_steps.install_shipped_weights(root, run=settings.preset)
         return
+    model_steps.refuse_without_gpu(settings.preset, settings.device, accepted=False)
     say(model_steps.estimate_training(root, preset=settings.preset, device=settings.device))
     model_steps.train(
         root,

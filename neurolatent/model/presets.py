@@ -58,6 +58,8 @@ class Preset:
     view: View = "standard"
     sampling_steps: int = 10
     """From z_0 to z_T, and back."""
+    for_gpu: bool = False
+    """Whether training it on a CPU would take weeks."""
     solver: Solver = "adams-bashforth"
     spacing: Spacing = "angle"
     """Of the timesteps that sampling visits."""
@@ -103,6 +105,16 @@ PRESETS = {
             denoiser=StageLength(steps=1000, batch=16, learning_rate=1e-3, ema_decay=0.995),
             autoencoder=StageLength(steps=2000, batch=16, learning_rate=1e-3, ema_decay=0.995),
         ),
+        # Its lengths of training are yet to be measured on a GPU.
+        Preset(
+            name="base", spacing_mm=1.5, grid_shape=(128, 160, 128), latent_channels=4, code_size=256,
+            vae_widths=(32, 128), denoiser_widths=(64, 128, 256), semantic_widths=(64, 128, 256),
+            kl_weight=1e-6, edge_weight=0.5, latent_variants=4, mixed_precision=True,
+            vae=StageLength(steps=6000, batch=4, learning_rate=1e-3, ema_decay=0.998),
+            denoiser=StageLength(steps=8000, batch=16, learning_rate=5e-4, ema_decay=0.998, patience=10),
+            autoencoder=StageLength(steps=8000, batch=16, learning_rate=5e-4, ema_decay=0.998, patience=10),
+            for_gpu=True,
+        ),
         Preset(
             name="paper", spacing_mm=1.5, grid_shape=(128, 160, 128), latent_channels=3, code_size=768,
             vae_widths=(64, 128, 128, 128), denoiser_widths=(256, 512, 768), semantic_widths=(96, 192, 384, 768),
@@ -111,6 +123,7 @@ PRESETS = {
             denoiser=StageLength(steps=50_000, batch=64, learning_rate=2.5e-5, ema_decay=0.999),
             autoencoder=StageLength(steps=50_000, batch=16, learning_rate=2.5e-5, ema_decay=0.999),
             construction="published", view="paper", sampling_steps=100, solver="ddim", spacing="published",
+            for_gpu=True,
         ),
     )
 }  # fmt: skip

@@ -46,6 +46,10 @@ def test_the_papers_parameters(costs: dict[str, Cost]):
     assert millions == pytest.approx(expected, abs=0.005)
 
 
+def test_base_reconstructs_for_a_fiftieth_of_the_papers_operations(costs: dict[str, Cost]):
+    assert costs["base"].flops["reconstruction"] <= costs["paper"].flops["reconstruction"] / 50
+
+
 def test_operations_are_those_counted_by_hand(costs: dict[str, Cost]):
     """Tiny's semantic encoder: latents 4×6×8×6, then 16 channels, then 32 at 3×4×3, then 64; codes of 16."""
     fine, coarse = 6 * 8 * 6, 3 * 4 * 3

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.nn.utils import parameters_to_vector
 
+from neurolatent import cli
 from neurolatent.errors import ScanError, SettingsError
 from neurolatent.model.presets import PRESETS
 from neurolatent.model.weights import load_autoencoder, read_card
@@ -187,3 +188,22 @@ def test_an_exploding_loss_names_its_scans():
 
 def test_the_time_spent_waiting_is_on_the_card(plain):
     assert all(0 <= stage.waiting_share < 1 for stage in read_card(plain).stages.values())
+
+
+def test_a_preset_for_gpus_asks_before_it_trains_on_a_cpu(tmp_path, capsys):
+    with pytest.raises(SystemExit, match=r"^1$"):
+        cli.main(["train", str(tmp_path), "--preset", "base", "--device", "cpu"])
+    assert "--preset base: expected a GPU, got a CPU" in capsys.readouterr().err
+
+
+def test_tensorboard_gets_every_tenth_loss(brains, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    longer = replace(SHORT, vae=replace(SHORT.vae, steps=30))
+    train_tiny(brains, tmp_path, preset=longer, engine=Engine(loggers=("tensorboard",)))
+    events = EventAccumulator(str(tmp_path / "training" / "tensorboard" / "vae"))
+    events.Reload()
+    table = dict(read_losses(tmp_path / "training" / "vae.csv"))
+    logged = {event.step + 1: event.value for event in events.Scalars("loss")}
+    assert list(logged) == [10, 20, 30]
+    assert [table[step] for step in logged] == pytest.approx(list(logged.values()), rel=1e-4)
