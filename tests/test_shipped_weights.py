@@ -2,7 +2,7 @@
 
 import torch
 
-from neurolatent import pipeline
+from neurolatent import model_steps, pipeline
 from neurolatent.model.weights import load_autoencoder
 
 
