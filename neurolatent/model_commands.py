@@ -47,7 +47,11 @@ class Train:
         if not started_as().first:
             self._train(None)
             return 0
-        say(model_steps.estimate_training(self.workspace, preset=self.preset, device=self.device, augment=self.augment))
+        say(
+            model_steps.estimate_training(
+                self.workspace, preset=self.preset, device=self.device, augment=self.augment, engine=self.engine
+            )
+        )
         with progress_bars() as progress:
             folder = self._train(progress)
         say(f"Model in {folder}")

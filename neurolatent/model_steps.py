@@ -47,14 +47,23 @@ def refuse_without_gpu(preset: str, device: DeviceName, *, accepted: bool) -> No
         raise SettingsError(msg)
 
 
-def estimate_training(root: Path, *, preset: str, device: DeviceName, augment: bool = False) -> str:
+def estimate_training(
+    root: Path, *, preset: str, device: DeviceName, augment: bool = False, engine: Engine = DEFAULT_ENGINE
+) -> str:
     """Say how long the training will take and what it needs, measured by a few trial steps."""
     from neurolatent.training import stages
 
     chosen = find_preset(preset)
     cache, training, _ = _training_rows(Workspace(root), chosen)
     changes = _augmentation(chosen) if augment else None
-    estimate = stages.estimate(chosen, len(training), pick_device(device), augment=changes)
+    estimate = stages.estimate(
+        chosen,
+        len(training),
+        pick_device(device),
+        augment=changes,
+        at_once=engine.scans_at_once,
+        processes=started_as().size,
+    )
     return (
         f"Training {preset} on {len(training)} of {len(cache.keys)} scans: about {estimate.minutes:.0f} minutes, "
         f"{estimate.memory_gb:.1f} GB of memory, {estimate.disk_mb:.0f} MB of disk."

@@ -44,10 +44,11 @@ class Checkpoints(Callback):
         steps: int,
         progress: Progress | None,
         pieces: int = 1,
+        check_every: int | None = None,
         crew: Crew = ALONE,
     ) -> None:
         self.path, self.every_seconds, self.what, self.steps, self.progress = path, every_seconds, what, steps, progress
-        self.spent, self.pieces, self.crew = spent, pieces, crew
+        self.spent, self.pieces, self.check_every, self.crew = spent, pieces, check_every, crew
         self.started_at = self.saved_at = self.left_at = time.monotonic()
         self.waited = 0.0
 
@@ -67,6 +68,14 @@ class Checkpoints(Callback):
         return {"seconds": self.seconds, "waited": self.spent.waited + self.waited}
 
     @override
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Count the batches as this run's pieces: those of the run before may have been others."""
+        progress = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]
+        seen = checkpoint["global_step"] * self.pieces
+        for counts in (progress["total"], progress["current"]):
+            counts.update(ready=seen, started=seen, processed=seen, completed=seen - 1)
+
+    @override
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Count the time since the last batch, but for the first: readers have to start."""
         if batch_idx > 0:
@@ -76,11 +85,13 @@ class Checkpoints(Callback):
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save where it is due, between two steps of the optimiser."""
+        """Save where it is due, between two steps of the optimiser, but not where a check is about to follow."""
         if batch["piece"] == self.pieces - 1:
             if self.progress and self.crew.first:
                 self.progress(self.what, trainer.global_step, self.steps)
-            if self.crew.agree(wish=time.monotonic() - self.saved_at >= self.every_seconds):
+            checked = self.check_every is not None and trainer.global_step % self.check_every == 0
+            due = time.monotonic() - self.saved_at >= self.every_seconds
+            if not checked and self.crew.agree(wish=due):
                 trainer.save_checkpoint(self.path)
                 self.saved_at = time.monotonic()
         self.left_at = time.monotonic()
@@ -102,7 +113,7 @@ def spent_before(path: Path) -> Spent:
         return Spent()
     checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     times = checkpoint["callbacks"][Checkpoints.__qualname__]
-    return Spent(int(checkpoint["global_step"]), times["seconds"], times["waited"])
+    return Spent(int(checkpoint["global_step"]), times["seconds"], times.get("waited", 0.0))
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -48,6 +49,8 @@ class Crew:
 
 
 ALONE = Crew()
+PATIENCE = timedelta(days=1)
+"""How long processes wait for the first: caching the latents of a large cohort takes hours."""
 
 
 def started_as() -> Crew:
@@ -69,9 +72,11 @@ def join_crew(device: torch.device) -> Crew:
     if crew.size == 1:
         return crew
     from lightning.fabric import Fabric
+    from lightning.fabric.strategies.ddp import DDPStrategy
 
     accelerator = "gpu" if device.type == "cuda" else "cpu"
-    fabric = Fabric(accelerator=accelerator, devices=crew.a_node, num_nodes=crew.nodes, strategy="ddp")
+    strategy = DDPStrategy(timeout=PATIENCE)
+    fabric = Fabric(accelerator=accelerator, devices=crew.a_node, num_nodes=crew.nodes, strategy=strategy)
     fabric.launch()
     return Crew(fabric.global_rank, fabric.world_size, crew.a_node, fabric)
 

@@ -20,7 +20,9 @@ class Draws:
 
     def normal_like(self, values: Tensor) -> Tensor:
         """Draw white noise of the values' shape, device and precision; the first axis counts scans."""
-        drawn = [torch.randn(values.shape[1:], generator=generator) for generator in self.generators]
+        drawn = [
+            torch.randn(values.shape[1:], generator=generator, dtype=torch.float32) for generator in self.generators
+        ]
         return torch.stack(drawn).to(values.device, values.dtype)
 
     def timesteps(self, device: torch.device) -> Timestep:

@@ -15,7 +15,7 @@ from neurolatent.errors import SettingsError
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
 from neurolatent.training.batches import Augment, Scans, training_steps, validation_batches
 from neurolatent.training.checkpoint import Checkpoints, Progress, WholeCheckpointIO, quiet_lightning, spent_before
-from neurolatent.training.crew import ALONE, Crew
+from neurolatent.training.crew import ALONE, PATIENCE, Crew
 from neurolatent.training.engine import DEFAULT_ENGINE, Engine, Portion, make_loggers, portion
 from neurolatent.training.log import LossLog
 from neurolatent.training.modules import VALIDATION_LOSS, StageModule
@@ -63,8 +63,11 @@ def fit_stage(
         steps=options.steps,
         progress=options.progress,
         pieces=share.pieces,
+        check_every=length.check_every if length.patience and validation else None,
         crew=options.crew,
     )
+    if not spent.steps:
+        options.crew.first_does(lambda: options.best.unlink(missing_ok=True))  # of another course
     wanted = {"want_volumes": module.want_volumes, "want_latents": module.want_latents}
     batches = training_steps(
         scans,
@@ -85,12 +88,19 @@ def fit_stage(
             trainer = _trainer(model, stage, checkpoints, share, options, checked=bool(checks))
             _fit(trainer, module, partial(trainer.fit, train_dataloaders=loader, ckpt_path=resume), checks, share)
         steps = trainer.global_step
-        if options.best.is_file():
-            best = torch.load(options.best, map_location=device, weights_only=True)
-            module.load_state_dict(best["state_dict"])
-            steps = int(best["global_step"])
+    else:
+        module.load_state_dict(_averaged(options.checkpoint, device)["state_dict"])
+    if options.best.is_file():
+        best = _averaged(options.best, device)
+        module.load_state_dict(best["state_dict"])
+        steps = int(best["global_step"])
     model.to(device).eval()
     return Fitted(checkpoints.seconds, steps, checkpoints.waiting_share)
+
+
+def _averaged(path: Path, device: torch.device) -> Any:
+    """Read a checkpoint, whose `state_dict` is the moving average."""
+    return torch.load(path, map_location=device, weights_only=True)
 
 
 def _fit(trainer: Trainer, module: StageModule, fit: Any, checks: Any, share: Portion) -> None:
@@ -122,7 +132,7 @@ def _trainer(
         accelerator="gpu" if options.device.type == "cuda" else "cpu",
         devices=crew.a_node if crew.size > 1 else [options.device.index or 0] if options.device.type == "cuda" else 1,
         num_nodes=crew.nodes,
-        strategy=DDPStrategy() if crew.size > 1 else "auto",
+        strategy=DDPStrategy(timeout=PATIENCE) if crew.size > 1 else "auto",
         precision=engine.lightning_precision(options.device, mixed=model.preset.mixed_precision),
         max_steps=options.steps,
         max_epochs=-1,
@@ -151,7 +161,6 @@ def _stop_early(patience: int, best: Path) -> list[Callback]:
             best.stem,
             monitor=VALIDATION_LOSS,
             save_top_k=1,
-            save_weights_only=True,
             enable_version_counter=False,
         ),
     ]

@@ -3,7 +3,7 @@
 import resource
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 import torch
 
@@ -12,6 +12,7 @@ from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
 from neurolatent.model.presets import Preset, StageLength
 from neurolatent.training.batches import Augment
 from neurolatent.training.draws import Draws
+from neurolatent.training.engine import portion
 from neurolatent.training.modules import CompressionStage, PretrainingStage, RepresentationStage, StageModule
 
 STAGES: Mapping[str, type[StageModule]] = {
@@ -56,12 +57,23 @@ def stage_length(preset: Preset, stage: str) -> StageLength:
 def stage_settings(preset: Preset, stage: str) -> dict[str, object]:
     """Return what, when changed, makes the stage train again."""
     own = {name: getattr(preset, name) for name in OWN_SETTINGS[stage]}
-    return {**own, **asdict(stage_length(preset, stage))}
+    length = asdict(stage_length(preset, stage))
+    # What came later and is as it always was leaves a stage what it was.
+    unchanged = {field.name for field in fields(StageLength) if length[field.name] == field.default}
+    return {**own, **{name: value for name, value in length.items() if name not in unchanged}}
 
 
-def estimate(preset: Preset, n_scans: int, device: torch.device, *, augment: Augment | None = None) -> Estimate:
+def estimate(
+    preset: Preset,
+    n_scans: int,
+    device: torch.device,
+    *,
+    augment: Augment | None = None,
+    at_once: int | None = None,
+    processes: int = 1,
+) -> Estimate:
     """Measure a few steps of each stage on noise, and count what will be written."""
-    seconds = trial_seconds(preset, n_scans, device, augment=augment)
+    seconds = trial_seconds(preset, n_scans, device, augment=augment, at_once=at_once, processes=processes)
     model = LatentDiffusionAutoencoder(preset)
     weights_bytes = 4 * sum(tensor.numel() for tensor in model.state_dict().values())
     i, j, k = preset.latent_shape
@@ -75,19 +87,32 @@ def estimate(preset: Preset, n_scans: int, device: torch.device, *, augment: Aug
 
 
 def plan_steps(
-    preset: Preset, n_scans: int, device: torch.device, *, max_minutes: float | None, augment: Augment | None = None
+    preset: Preset,
+    n_scans: int,
+    device: torch.device,
+    *,
+    max_minutes: float | None,
+    augment: Augment | None = None,
+    at_once: int | None = None,
+    processes: int = 1,
 ) -> dict[str, int]:
     """Return the steps of each stage: the preset's, or the same share of each that fits the time given."""
     steps = {stage: stage_length(preset, stage).steps for stage in STAGES}
     if max_minutes is None:
         return steps
-    seconds = trial_seconds(preset, n_scans, device, augment=augment)
+    seconds = trial_seconds(preset, n_scans, device, augment=augment, at_once=at_once, processes=processes)
     share = (60 * max_minutes - seconds["latents"]) / (sum(seconds.values()) - seconds["latents"])
     return {stage: max(1, round(count * min(1.0, share))) for stage, count in steps.items()}
 
 
 def trial_seconds(
-    preset: Preset, n_scans: int, device: torch.device, *, augment: Augment | None = None
+    preset: Preset,
+    n_scans: int,
+    device: torch.device,
+    *,
+    augment: Augment | None = None,
+    at_once: int | None = None,
+    processes: int = 1,
 ) -> dict[str, float]:
     """Return the seconds each stage would take, the caching of latents and the augmentation of volumes included."""
     model = LatentDiffusionAutoencoder(preset).to(device)
@@ -97,11 +122,12 @@ def trial_seconds(
         module = module_type(
             model, length=length, steps=length.steps, seed=0, name_scans=lambda rows: list(map(str, rows))
         )
-        a_step = _seconds_a_step(module, length.batch, device)
+        share = portion(length.batch, rank=0, size=processes, at_once=at_once)
+        a_step = share.pieces * _seconds_a_step(module, share.at_once, device)
         if augment and module.want_augmented:
-            a_step += length.batch * _seconds_to_augment(augment, preset)
+            a_step += share.pieces * share.at_once * _seconds_to_augment(augment, preset)
         seconds[stage] = OVERHEAD * length.steps * a_step
-    volume = torch.rand(preset.vae.batch, 1, *preset.grid_shape, device=device)
+    volume = torch.rand(min(preset.vae.batch, at_once or preset.vae.batch), 1, *preset.grid_shape, device=device)
     each = _shortest(lambda: model.compress(volume)) / len(volume)
     return {**seconds, "latents": each * n_scans * preset.latent_variants}
 

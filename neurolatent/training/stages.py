@@ -170,7 +170,13 @@ def _planned_steps(run: Run) -> dict[str, int]:
             return
         (run.folder / CARD_NAME).unlink(missing_ok=True)  # what follows replaces the weights that it describes
         steps = plan_steps(
-            run.preset, len(run.training_rows), run.device, max_minutes=run.max_minutes, augment=run.augment
+            run.preset,
+            len(run.training_rows),
+            run.device,
+            max_minutes=run.max_minutes,
+            augment=run.augment,
+            at_once=run.engine.scans_at_once,
+            processes=run.crew.size,
         )
         write_json(path, {"inputs": inputs, "steps": steps})
 
@@ -224,6 +230,7 @@ def _stage(
     )
     fitted = fit_stage(model, stage, scans, options, _watched(run, model, stage))
     model.float()
+    run.crew.wait()  # until all have read what the first will clear away
     run.crew.first_does(lambda: _finish(run, model, stage, fitted, inputs=inputs))
     load_part(run.folder, model, stage)
     return read_record(read_json(done)["record"])

@@ -13,12 +13,17 @@ from torch.nn.utils import parameters_to_vector
 
 from neurolatent import cli
 from neurolatent.errors import ScanError, SettingsError
+from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
 from neurolatent.model.presets import PRESETS
 from neurolatent.model.weights import load_autoencoder, read_card
+from neurolatent.training import stages
+from neurolatent.training.batches import Scans, validation_batches
 from neurolatent.training.crew import started_as
+from neurolatent.training.draws import Draws
 from neurolatent.training.engine import Engine, portion
+from neurolatent.training.fit import FitOptions, fit_stage
 from neurolatent.training.log import read_losses
-from neurolatent.training.modules import EXPLODED, REMEMBERED_LOSSES, CompressionStage
+from neurolatent.training.modules import EXPLODED, REMEMBERED_LOSSES, VALIDATION_SEED, CompressionStage
 from tests.training.conftest import CPU, train_tiny
 
 STAGES = ("vae", "denoiser", "autoencoder")
@@ -158,23 +163,27 @@ def test_patience_ends_a_stage_and_keeps_its_best(brains, tmp_path):
 
 
 def test_the_rate_stays_where_the_schedule_is_constant():
+    model = LatentDiffusionAutoencoder(TINY)
     module = CompressionStage(
-        load_model(), length=replace(TINY.vae, schedule="constant"), steps=100, seed=0, name_scans=list
+        model,
+        length=replace(TINY.vae, schedule="constant"),
+        steps=100,
+        seed=0,
+        name_scans=list,
     )
     assert [module.rate_at(step) for step in (0, 50, 99)] == pytest.approx([0.1, 1.0, 1.0])
     module.length = TINY.vae
     assert module.rate_at(99) < 0.01
 
 
-def load_model():
-    from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
-
-    return LatentDiffusionAutoencoder(TINY)
-
-
 def test_an_exploding_loss_names_its_scans():
+    model = LatentDiffusionAutoencoder(TINY)
     module = CompressionStage(
-        load_model(), length=TINY.vae, steps=10, seed=0, name_scans=lambda rows: [f"scan {row}" for row in rows]
+        model,
+        length=TINY.vae,
+        steps=10,
+        seed=0,
+        name_scans=lambda rows: [f"scan {row}" for row in rows],
     )
     batch = {"step": 0, "rows": [4, 7]}
     for _ in range(REMEMBERED_LOSSES):
@@ -207,3 +216,70 @@ def test_tensorboard_gets_every_tenth_loss(brains, tmp_path):
     logged = {event.step + 1: event.value for event in events.Scalars("loss")}
     assert list(logged) == [10, 20, 30]
     assert [table[step] for step in logged] == pytest.approx(list(logged.values()), rel=1e-4)
+
+
+class Interruption(Exception):  # noqa: N818  # no error: a test stops a training with it
+    """What a test stops a training with."""
+
+
+def interrupt_at(stage: str, step: int):
+    """Return a progress that stops a training; its checkpoint of that step is not yet written then."""
+
+    def progress(what, done, _total):
+        if (what, done) == (stage, step):
+            raise Interruption
+
+    return progress
+
+
+@pytest.mark.parametrize("at_once", [(None, 1), (1, None)])
+def test_a_training_goes_on_with_another_number_of_scans_at_once(brains, tmp_path, at_once):
+    before, after = (Engine(precision="fp64", scans_at_once=number) for number in at_once)
+    options = {"preset": SHORT, "checkpoint_seconds": 0.0}
+    train_tiny(brains, tmp_path / "whole", engine=before, **options)
+    with pytest.raises(Interruption):
+        train_tiny(brains, tmp_path / "cut", engine=before, progress=interrupt_at("denoiser", 4), **options)
+    train_tiny(brains, tmp_path / "cut", engine=after, **options)
+    assert largest_difference(tmp_path / "cut", tmp_path / "whole") < 1e-9
+
+
+def test_a_stage_that_may_stop_early_goes_on_as_if_never_cut(brains, tmp_path):
+    patient = replace(SHORT, denoiser=replace(SHORT.denoiser, steps=20, patience=3, check_every=4))
+    options = {"preset": patient, "checkpoint_seconds": 0.0}
+    whole = train_tiny(brains, tmp_path / "whole", **options)
+    for step in (5, 9, 13):
+        with pytest.raises(Interruption):
+            train_tiny(brains, tmp_path / "cut", progress=interrupt_at("denoiser", step), **options)
+    cut = train_tiny(brains, tmp_path / "cut", **options)
+    assert (cut.weights_hash, cut.stages["denoiser"].steps) == (whole.weights_hash, whole.stages["denoiser"].steps)
+
+
+def test_a_training_cut_after_its_last_step_keeps_what_it_learnt(brains, plain, tmp_path, monkeypatch):
+    def fail(*_args, **_options):
+        raise Interruption
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "validate", fail)
+        with pytest.raises(Interruption):
+            train_tiny(brains, tmp_path, preset=SHORT, checkpoint_seconds=0.0)
+    train_tiny(brains, tmp_path, preset=SHORT)
+    assert read_card(tmp_path).weights_hash == read_card(plain).weights_hash
+
+
+def test_what_is_kept_of_a_patient_stage_is_the_average_that_was_checked(brains, tmp_path):
+    length = replace(TINY.vae, steps=20, patience=2, check_every=5, ema_decay=0.9)
+    preset = replace(TINY, vae=length)
+    model = LatentDiffusionAutoencoder(preset)
+    options = FitOptions(
+        steps=20, seed=1, device=CPU, checkpoint=tmp_path / "vae.ckpt", log=tmp_path / "vae.csv",
+        checkpoint_seconds=1e9, progress=None,
+    )  # fmt: skip
+    validation = Scans(brains, [10, 11], 1)
+    fit_stage(model, "vae", Scans(brains, range(10), 1), options, validation)
+    (batch,) = validation_batches(validation, 4, want_volumes=True, want_latents=False)
+    module = CompressionStage(model, length=length, steps=20, seed=1, name_scans=list)
+    with torch.no_grad():
+        loss = module.losses(batch, Draws(seed=VALIDATION_SEED, step=0, places=batch["places"])).mean()
+    states = torch.load(options.best, weights_only=True)["callbacks"]
+    (score,) = (state["best_model_score"] for state in states.values() if "best_model_score" in state)
+    assert float(loss) == pytest.approx(float(score), rel=1e-5)
