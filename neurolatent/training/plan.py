@@ -87,20 +87,13 @@ def estimate(
 
 
 def plan_steps(
-    preset: Preset,
-    n_scans: int,
-    device: torch.device,
-    *,
-    max_minutes: float | None,
-    augment: Augment | None = None,
-    at_once: int | None = None,
-    processes: int = 1,
+    preset: Preset, *, max_minutes: float | None, trial: Callable[[], Mapping[str, float]]
 ) -> dict[str, int]:
-    """Return the steps of each stage: the preset's, or the same share of each that fits the time given."""
+    """Return the steps of each stage: the preset's, or the share of each that fits the time by a trial."""
     steps = {stage: stage_length(preset, stage).steps for stage in STAGES}
     if max_minutes is None:
         return steps
-    seconds = trial_seconds(preset, n_scans, device, augment=augment, at_once=at_once, processes=processes)
+    seconds = trial()
     share = (60 * max_minutes - seconds["latents"]) / (sum(seconds.values()) - seconds["latents"])
     return {stage: max(1, round(count * min(1.0, share))) for stage, count in steps.items()}
 

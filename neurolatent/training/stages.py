@@ -1,6 +1,6 @@
 """Train VAE, denoiser and autoencoder one after the other; what is finished is skipped, what was cut off goes on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -30,7 +30,15 @@ from neurolatent.training.crew import join_crew, own_device
 from neurolatent.training.engine import DEFAULT_ENGINE, Engine
 from neurolatent.training.fit import FitOptions, fit_stage
 from neurolatent.training.latents import cache_latents, fit_scaling
-from neurolatent.training.plan import STAGES, Estimate, estimate, plan_steps, stage_length, stage_settings
+from neurolatent.training.plan import (
+    STAGES,
+    Estimate,
+    estimate,
+    plan_steps,
+    stage_length,
+    stage_settings,
+    trial_seconds,
+)
 from neurolatent.training.run import Fitted, Run, finished_record, record_stage
 from neurolatent.training.validation import spread_evenly, validate
 from neurolatent.volume.cache import VolumeCache
@@ -96,22 +104,39 @@ def train(  # noqa: PLR0913 - one call states the whole training
         records[stage] = _stage(run, model, stage, inputs=inputs, steps=steps[stage], latents=latents)
         files[f"{stage}.safetensors"] = hash_file(folder / f"{stage}.safetensors")
         inputs = hash_settings([inputs, files])
-    card = Card(
-        preset=preset.name,
-        settings=preset.describe(),
-        architecture=fingerprint(preset),
-        preprocessing=cache.preprocessing,
+    card = _describe(run, model, records, files)
+    run.crew.first_does(lambda: write_card(folder, card))
+    return read_card(folder)
+
+
+def _describe(
+    run: Run, model: LatentDiffusionAutoencoder, records: Mapping[str, StageRecord], files: Mapping[str, str]
+) -> Card:
+    return Card(
+        preset=run.preset.name,
+        settings=run.preset.describe(),
+        architecture=fingerprint(run.preset),
+        preprocessing=run.cache.preprocessing,
         latent_scale=float(model.scaling.scale),
         stages=records,
         files=files,
         weights_hash=hash_weights(files),
         versions=versions(),
         licence=LICENCE,
-        seed=seed,
-        augmentation=augment.describe() if augment else None,
+        seed=run.seed,
+        augmentation=run.augment.describe() if run.augment else None,
     )
-    run.crew.first_does(lambda: write_card(folder, card))
-    return read_card(folder)
+
+
+def _trial(run: Run) -> dict[str, float]:
+    return trial_seconds(
+        run.preset,
+        len(run.training_rows),
+        run.device,
+        augment=run.augment,
+        at_once=run.engine.scans_at_once,
+        processes=run.crew.size,
+    )
 
 
 def _sweep(run: Run) -> None:
@@ -169,15 +194,7 @@ def _planned_steps(run: Run) -> dict[str, int]:
         if path.is_file() and read_json(path)["inputs"] == inputs:
             return
         (run.folder / CARD_NAME).unlink(missing_ok=True)  # what follows replaces the weights that it describes
-        steps = plan_steps(
-            run.preset,
-            len(run.training_rows),
-            run.device,
-            max_minutes=run.max_minutes,
-            augment=run.augment,
-            at_once=run.engine.scans_at_once,
-            processes=run.crew.size,
-        )
+        steps = plan_steps(run.preset, max_minutes=run.max_minutes, trial=lambda: _trial(run))
         write_json(path, {"inputs": inputs, "steps": steps})
 
     run.crew.first_does(plan)

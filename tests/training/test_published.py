@@ -5,19 +5,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from neurolatent.model.presets import PRESETS, Preset, StageLength
+from neurolatent.model.presets import PRESETS
 from neurolatent.model.weights import load_autoencoder
 from neurolatent.volume.space import Grid
+from tests.model.published.small import SMALL as SMALL_PAPER
 from tests.training.conftest import CPU, train_tiny, write_brains
 
-LENGTH = StageLength(steps=3, batch=2, learning_rate=1e-3, ema_decay=0.9)
-SMALL = Preset(
-    name="small-paper", spacing_mm=6.0, grid_shape=(32, 40, 32), latent_channels=3, code_size=16,
-    vae_widths=(32, 32, 32), denoiser_widths=(32, 64), semantic_widths=(4, 6, 8, 16),
-    kl_weight=1e-7, edge_weight=0.0, latent_variants=1, mixed_precision=False,
-    vae=LENGTH, denoiser=LENGTH, autoencoder=LENGTH,
-    construction="published", view="paper", sampling_steps=4, solver="ddim", spacing="published",
-)  # fmt: skip
+SMALL = replace(SMALL_PAPER, name="small-paper")
 
 
 @pytest.fixture(scope="module")

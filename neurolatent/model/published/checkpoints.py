@@ -37,6 +37,18 @@ def read_network(path: Path, known: Mapping[str, Tensor]) -> State:
     return {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
 
 
+def as_state(path: Path, content: object, *, remedy: str) -> State:
+    """Return what a file held as names and tensors; anything else is refused."""
+    if not isinstance(content, Mapping):
+        msg = f"{path}: expected names and tensors, got {type(content).__name__}. {remedy}"
+        raise WeightsError(msg)
+    for name, value in content.items():
+        if not isinstance(value, Tensor):
+            msg = f"{path}: expected a tensor as {name!r}, got {type(value).__name__}. {remedy}"
+            raise WeightsError(msg)
+    return {str(name): value.detach() for name, value in content.items()}
+
+
 def refuse_other_values(path: Path, key: str, value: Tensor, source: object, expected: Tensor) -> None:
     """Refuse a tensor that should be a copy and is none."""
     if not torch.equal(value.float(), expected.float()):
@@ -54,14 +66,7 @@ def _read_file(path: Path) -> State:
         raise WeightsError(msg) from error
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
-    if not isinstance(content, Mapping):
-        msg = f"{path}: expected names and tensors, got {type(content).__name__}. {REMEDY}"
-        raise WeightsError(msg)
-    for name, value in content.items():
-        if not isinstance(value, Tensor):
-            msg = f"{path}: expected a tensor as {name!r}, got {type(value).__name__}. {REMEDY}"
-            raise WeightsError(msg)
-    return {str(name): value.detach() for name, value in content.items()}
+    return as_state(path, content, remedy=REMEDY)
 
 
 def _map_pytorch(path: Path) -> Any:

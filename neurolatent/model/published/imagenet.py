@@ -1,17 +1,18 @@
 """Start the slices' network from ImageNet weights in torchvision's layout, from a file the user has."""
 
 import pickle
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
 
 from neurolatent.errors import WeightsError
+from neurolatent.model.published.checkpoints import as_state
 from neurolatent.model.published.convnext import ConvNeXt
+from neurolatent.model.published.layout import State
+from neurolatent.model.weights import refuse_difference
 
 STEM = "features.0.0.weight"
 HEAD = "classifier.2."
@@ -27,11 +28,11 @@ def load_imagenet(network: ConvNeXt, path: Path) -> None:
     found = {key: value for key, value in _read_state(path).items() if not key.startswith(HEAD)}
     if STEM in found and found[STEM].ndim == 4:
         found[STEM] = found[STEM].sum(1, keepdim=True)
-    _refuse_difference(path, network.state_dict(), found)
+    refuse_difference(path, network.state_dict(), found, remedy=REMEDY)
     network.load_state_dict({key: value.float() for key, value in found.items()})
 
 
-def _read_state(path: Path) -> dict[str, Tensor]:
+def _read_state(path: Path) -> State:
     try:
         content: Any = (
             load_file(path)
@@ -42,20 +43,4 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         reason = str(error).partition("\n")[0]
         msg = f"{path}: expected readable weights, got {type(error).__name__} ({reason}). {REMEDY}"
         raise WeightsError(msg) from error
-    if not isinstance(content, Mapping):
-        msg = f"{path}: expected names and tensors, got {type(content).__name__}. {REMEDY}"
-        raise WeightsError(msg)
-    for name, value in content.items():
-        if not isinstance(value, Tensor):
-            msg = f"{path}: expected a tensor as {name!r}, got {type(value).__name__}. {REMEDY}"
-            raise WeightsError(msg)
-    return dict(content)
-
-
-def _refuse_difference(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    for key in sorted({*expected, *found}):
-        wanted = tuple(expected[key].shape) if key in expected else "no such tensor"
-        came = tuple(found[key].shape) if key in found else "none"
-        if wanted != came:
-            msg = f"{path}: at {key!r} expected {wanted}, got {came}. {REMEDY}"
-            raise WeightsError(msg)
+    return as_state(path, content, remedy=REMEDY)
