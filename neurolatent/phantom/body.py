@@ -24,7 +24,7 @@ from neurolatent.phantom.lattice import (
     invert,
 )
 from neurolatent.phantom.parameters import PhantomParameters
-from neurolatent.volume.space import CENTRE_MM, Grid
+from neurolatent.volume.space import CENTRES_MM, Grid
 
 PERIVENTRICULAR_WEIGHT = 3.0
 LESION_SCALES_MM, LESION_SIZES = (5.0, 12.0), (0.8, 0.6)
@@ -156,7 +156,7 @@ def draw_shape(rng: np.random.Generator, parameters: PhantomParameters, support:
 def standard_lattice(grid: Grid, *, parts: int = 1) -> Lattice:
     """Return the nodes of a standard-space grid, each voxel divided into that many parts along each axis."""
     i, j, k = (extent * parts for extent in grid.shape)
-    return Lattice(grid.spacing_mm / parts, (i, j, k), CENTRE_MM)
+    return Lattice(grid.spacing_mm / parts, (i, j, k), CENTRES_MM[grid.view])
 
 
 def brain_points(support: Float[Tensor, "_ _ _"], lattice: Lattice) -> BrainPoints:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import as_completed
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ import numpy as np
 from neurolatent.errors import CohortError, SettingsError
 from neurolatent.phantom.parameters import Arm, load_parameters
 from neurolatent.phantom.people import draw_people
-from neurolatent.phantom.records import Record
+from neurolatent.phantom.records import Record, people_from_records
 from neurolatent.phantom.scanner import RawProtocol
 from neurolatent.phantom.structures import REGIONS
 from neurolatent.phantom.tables import PEOPLE_FILE, TRUTH_FOLDER, write_tables
@@ -24,6 +24,7 @@ from neurolatent.phantom.writer import Job
 from neurolatent.provenance import read_json, write_json
 from neurolatent.volume.space import Grid
 from neurolatent.volume.template import TemplateMaps, template_maps
+from neurolatent.workspace import View
 
 Space = Literal["standard", "raw"]
 Progress = Callable[[int, int], None]
@@ -42,6 +43,7 @@ def write_phantom(  # noqa: PLR0913 - one option for each way in which a cohort 
     arm: Arm = "balanced",
     space: Space = "standard",
     spacing_mm: float = 4.0,
+    view: View = "standard",
     repeats: float = DEFAULT_REPEATS,
     people: Sequence[int] | None = None,
     raw: RawProtocol | None = None,
@@ -61,6 +63,7 @@ def write_phantom(  # noqa: PLR0913 - one option for each way in which a cohort 
         arm: `confounded` sends most people with AD to one site.
         space: `standard` writes brain-only volumes and masks on the grid, `raw` heads in the scanner's own voxels.
         spacing_mm: Of the standard-space grid.
+        view: Where the middle of that grid lies; `paper` for presets of the published construction.
         repeats: Share of people with a second scan on one of their days.
         raw: Voxel size and orientation of raw scans, where they are not to be their scanners' own.
         extras: Images to write beside the tables of truth: `tissues` and `noise-free` images of every visit,
@@ -75,7 +78,7 @@ def write_phantom(  # noqa: PLR0913 - one option for each way in which a cohort 
     parameters = load_parameters()
     protocol = raw or RawProtocol()
     protocol.check(space)
-    grid, maps = Grid(spacing_mm), template if template is not None else template_maps()
+    grid, maps = Grid(spacing_mm, view), template if template is not None else template_maps()
     settings = {
         "seed": seed,
         "visits": visits,
@@ -84,6 +87,7 @@ def write_phantom(  # noqa: PLR0913 - one option for each way in which a cohort 
         "spacing_mm": spacing_mm,
         "repeats": repeats,
         **({"raw": asdict(protocol)} if space == "raw" else {}),
+        **({"view": view} if view != "standard" else {}),
     }
     drawn = draw_people(parameters, seed=seed, index=chosen, arm=arm)
     sessions = tuple(
@@ -92,7 +96,7 @@ def write_phantom(  # noqa: PLR0913 - one option for each way in which a cohort 
     _claim(folder, {**settings, "people": chosen.tolist(), "parameters": parameters.fingerprint}, space)
     job = Job(folder, parameters, drawn, sessions, arm, protocol if space == "raw" else None, grid, maps, device)
     records = _image(job, jobs, progress)
-    write_tables(job)
+    write_tables(replace(job, people=people_from_records(parameters, seed, records)))  # some were drawn again
     _write_document(job, settings, records)
     if extras:
         write_extras(PhantomTruth.open(folder, template=maps, device=device), grid, extras, jobs=jobs)

@@ -42,6 +42,7 @@ MAX_DEVIATION = 2.5
 """Normal deviates are clipped here: beyond, ventricles outgrow what a velocity field can open."""
 OWN_NORMALS, UNIFORMS = 16, 6
 NORMALS = OWN_NORMALS + DEVIATES
+REDRAW_STREAM = 6
 # The two-dimensional golden ratio and its square: their multiples fill the square evenly (Roberts 2018).
 PLASTIC = 1.324717957244746
 EVEN_STEPS = np.array([1 / PLASTIC, 1 / PLASTIC**2])
@@ -145,10 +146,16 @@ def person_rng(seed: int, index: int, *purpose: int) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, *purpose)))
 
 
-def draw_people(parameters: PhantomParameters, *, seed: int, index: Int[np.ndarray, " person"], arm: Arm) -> People:
-    """Draw the people of these numbers."""
+def draw_people(
+    parameters: PhantomParameters, *, seed: int, index: Int[np.ndarray, " person"], arm: Arm, redraw: int = 0
+) -> People:
+    """Draw the people of these numbers; a redraw keeps who they are, and gives them other volumes and rates."""
     draws = [person_rng(seed, int(number)) for number in index]
-    normal = np.array([rng.standard_normal(NORMALS) for rng in draws]).clip(-MAX_DEVIATION, MAX_DEVIATION)
+    normal = np.array([rng.standard_normal(NORMALS) for rng in draws])
+    if redraw:
+        again = [person_rng(seed, int(number), REDRAW_STREAM, redraw) for number in index]
+        normal = np.array([rng.standard_normal(NORMALS) for rng in again])
+    normal = normal.clip(-MAX_DEVIATION, MAX_DEVIATION)
     uniform = np.array([rng.random(UNIFORMS) for rng in draws])
     even = (np.random.default_rng(np.random.SeedSequence(seed)).random(2) + (index[:, None] + 1) * EVEN_STEPS) % 1
     site = np.floor(even[:, 1] * len(parameters.sites)).astype(int)

@@ -8,8 +8,8 @@ from neurolatent.errors import CohortError
 from neurolatent.phantom.body import Body, draw_lesion_noise, draw_shape
 from neurolatent.phantom.calibration import MOST_MISSED, Calibration, as_amplitudes, calibrate, log_shares
 from neurolatent.phantom.change import Amplitudes
-from neurolatent.phantom.parameters import PhantomParameters, Scanner, Site
-from neurolatent.phantom.people import People, person_rng
+from neurolatent.phantom.parameters import Arm, PhantomParameters, Scanner, Site
+from neurolatent.phantom.people import People, draw_people, person_rng
 from neurolatent.phantom.structures import VENTRICLE
 from neurolatent.phantom.workbench import Workbench
 
@@ -19,6 +19,12 @@ FITTING = 0.015
 have none to spare."""
 USUAL_ATTEMPTS, MOST_ATTEMPTS = 5, 40
 """Shapes that are tried for one that fits, and for one that is near enough."""
+MOST_REDRAWS = 10
+"""Volumes that are drawn for one person: of a thousand people, about one draws what no shape carries."""
+
+
+class UnfitError(CohortError):
+    """Nobody can have these volumes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +66,20 @@ class Subject:
         return self.people.take(np.array([self.row]))
 
 
+def draw_subject(bench: Workbench, parameters: PhantomParameters, people: People, row: int, *, arm: Arm) -> Subject:
+    """Make the person of that row; where no shape carries the drawn volumes, others are drawn."""
+    for redraw in range(MOST_REDRAWS):
+        try:
+            return make_subject(bench, parameters, people, row)
+        except UnfitError:
+            again = redraw + 1
+            people = draw_people(parameters, seed=people.seed, index=people.index[[row]], arm=arm, redraw=again)
+            row = 0
+    expected = f"expected volumes that a shape carries, got none in {MOST_REDRAWS} draws"
+    msg = f"{people.participant_id(row)}: {expected}. Take another seed."
+    raise CohortError(msg)
+
+
 def make_subject(
     bench: Workbench,
     parameters: PhantomParameters,
@@ -95,7 +115,7 @@ def _fitting(bench: Workbench, parameters: PhantomParameters, people: People, ro
     if best is None:
         who = people.participant_id(row)
         msg = f"{who}: expected a shape that carries the drawn volumes, got none in {MOST_ATTEMPTS}. Take another seed."
-        raise CohortError(msg)
+        raise UnfitError(msg)
     return best
 
 

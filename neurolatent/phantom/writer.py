@@ -14,7 +14,7 @@ from neurolatent.phantom.people import People, median_motion_mm_per_min, person_
 from neurolatent.phantom.raw import raw_scan
 from neurolatent.phantom.records import Record, person_record
 from neurolatent.phantom.scanner import Acquisition, RawProtocol, draw_acquisition, draw_raw_acquisition
-from neurolatent.phantom.subject import Subject, make_subject
+from neurolatent.phantom.subject import Subject, draw_subject
 from neurolatent.phantom.visits import Session
 from neurolatent.phantom.workbench import shared_workbench
 from neurolatent.volume.space import TEMPLATE_SPACE, Grid
@@ -53,21 +53,21 @@ class Job:
         """Write all scans of the person in that row; return what is true about them."""
         with torch.device(self.device), torch.inference_mode():
             bench = shared_workbench(self.template, self.device)
-            subject = make_subject(bench, self.parameters, self.people, row)
+            subject = draw_subject(bench, self.parameters, self.people, row, arm=self.arm)
             scans = [
                 self._write_scan(subject, session, run)
                 for session in self.sessions[row]
                 for run in range(1, session.runs + 1)
             ]
-        drawn = person_record(self.parameters, self.people, row)
+        drawn = person_record(self.parameters, subject.people, subject.row)
         return {**drawn, "calibration": asdict(subject.calibration), "scans": scans}
 
     def _write_scan(self, subject: Subject, session: Session, run: int) -> Record:
         scheduled = int(session.session_id.removeprefix("ses-M"))
         stream = SCAN_STREAM if self.raw is None else RAW_SCAN_STREAM
-        rng = person_rng(self.people.seed, int(self.people.index[subject.row]), stream, scheduled, run)
+        rng = person_rng(self.people.seed, int(subject.people.index[subject.row]), stream, scheduled, run)
         scanner = subject.scanner(session.months)
-        motion = median_motion_mm_per_min(self.parameters, self.people, subject.row, session.months)
+        motion = median_motion_mm_per_min(self.parameters, subject.people, subject.row, session.months)
         if self.raw is None:
             write = self._write_standard
             acquisition = draw_acquisition(rng, self.parameters, scanner, median_motion_mm_per_min=motion)

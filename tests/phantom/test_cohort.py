@@ -11,7 +11,9 @@ import pytest
 
 from neurolatent.errors import CohortError, SettingsError
 from neurolatent.phantom import write_phantom
+from neurolatent.phantom.people import draw_people
 from neurolatent.phantom.scanner import RawProtocol
+from neurolatent.phantom.truth import PhantomTruth
 from neurolatent.volume.space import Grid
 
 OPTIONS = {"subjects": 60, "visits": 2, "spacing_mm": 8.0, "repeats": 1.0}
@@ -48,6 +50,15 @@ def test_a_person_is_written_alike_in_a_cohort_of_any_size(tiny, tmp_path, numbe
     images = {name: digest for name, digest in _bytes_by_file(tmp_path).items() if name.endswith(".nii.gz")}
     assert images
     assert images.items() <= _bytes_by_file(tiny).items()
+
+
+def test_whoever_no_shape_fits_is_drawn_again_and_stays_who_they_are(parameters, tmp_path, monkeypatch):
+    monkeypatch.setattr("neurolatent.phantom.subject.MOST_ATTEMPTS", 2)  # of 40, none of which fits
+    write_phantom(tmp_path, people=[232], seed=5, **{**OPTIONS, "subjects": 233, "visits": 1, "repeats": 0.0})
+    first = draw_people(parameters, seed=5, index=np.array([232]), arm="balanced")
+    person = PhantomTruth.open(tmp_path).people
+    assert (person.sex, person.age_years, person.group) == (first.sex, first.age_years, first.group)
+    assert not np.allclose(person.courses.log_volume, first.courses.log_volume)
 
 
 def test_another_seed_gives_other_people(tiny, tmp_path, numbers, seed):

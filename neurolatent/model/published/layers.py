@@ -3,6 +3,8 @@
 Attributes are named as in the published weights, whose keys they make.
 """
 
+from math import gcd
+
 from torch import nn
 from torch.nn import functional
 
@@ -15,14 +17,14 @@ PLANE = (1, 2, 2)
 
 
 def normalisation(channels: int) -> nn.GroupNorm:
-    """Group normalisation in 32 groups, whatever the width."""
-    return nn.GroupNorm(GROUPS, channels)
+    """Group normalisation in 32 groups, or as many as a smaller width can be shared out to."""
+    return nn.GroupNorm(gcd(GROUPS, channels), channels)
 
 
 def change_extent(feature: Feature, resize: Resize | None) -> Feature:
-    """Halve by the mean of four, double by repeating, or leave alone."""
+    """Halve by the mean of four, rounding up, double by repeating, or leave alone."""
     if resize == "down":
-        return functional.avg_pool3d(feature, PLANE)
+        return functional.avg_pool3d(feature, PLANE, ceil_mode=True)
     if resize == "up":
         return functional.interpolate(feature, scale_factor=PLANE, mode="nearest")
     return feature

@@ -101,5 +101,6 @@ class GradientEstimator(nn.Module):
 def _go_up(middle: nn.Module, stages: nn.ModuleList, down: DownPath, code: Embedding | None = None) -> Feature:
     feature = middle(down.skips[-1], down.time, code)
     for stage, skip in zip(stages, reversed(down.skips), strict=True):
-        feature = stage(torch.cat([feature, skip], dim=1), down.time, code)
+        j, k = skip.shape[-2:]  # odd extents, which the published latents have none of, come back one too large
+        feature = stage(torch.cat([feature[..., :j, :k], skip], dim=1), down.time, code)
     return feature

@@ -1,6 +1,7 @@
 """The published VAE: MONAI's AutoencoderKL without attention, under the key names of the published weights."""
 
 from collections.abc import Mapping
+from math import gcd
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -37,7 +38,7 @@ class VAE(nn.Module):
             channels=sizes.widths,
             attention_levels=[False] * len(sizes.widths),
             latent_channels=sizes.latent_channels,
-            norm_num_groups=GROUPS,
+            norm_num_groups=gcd(GROUPS, *sizes.widths),
             with_encoder_nonlocal_attn=False,
             with_decoder_nonlocal_attn=False,
         )

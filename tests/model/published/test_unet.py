@@ -52,6 +52,15 @@ def test_halving_takes_the_mean_of_four_and_doubling_repeats():
     assert enlarged[0, 0, 0].tolist() == [[1, 1, 2, 2], [1, 1, 2, 2]]
 
 
+def test_odd_extents_come_back_as_they_were(decoder: Pair):
+    noisy = torch.randn(2, 4, 3, 5, 7, generator=torch.Generator().manual_seed(1))
+    for said in decoder.parts(noisy, torch.tensor([3, 900]), torch.randn(2, 6)):
+        assert said.shape == noisy.shape
+    assert torch.equal(
+        change_extent(torch.arange(6.0).reshape(1, 1, 1, 2, 3), "down").flatten(), torch.tensor([2.0, 3.5])
+    )
+
+
 def test_places_attend_by_softmax_of_scaled_products():
     block = AttentionBlock(32)
     stir(block)
