@@ -9,16 +9,17 @@ import pandas as pd
 from jaxtyping import Float, Float32
 from numpy import ndarray
 
-from neurolatent.analysis.generation import Generator, lerp, slerp
+from neurolatent.analysis.generation import BATCH_SCANS, Generator, LatentArray, lerp, slerp
+from neurolatent.analysis.probes import Probe, published_step
 from neurolatent.cohort.sidecar import Sidecar, read_sidecar
 from neurolatent.cohort.splits import Split, read_split
 from neurolatent.cohort.visits import Visit, read_visits
 from neurolatent.device import DeviceName, pick_device
-from neurolatent.errors import ScanError
+from neurolatent.errors import ScanError, SettingsError
 from neurolatent.model.presets import find_preset
 from neurolatent.model.weights import Card, load_autoencoder
 from neurolatent.model_steps import SHIPPED_RUN, SHIPPED_WEIGHTS
-from neurolatent.shapes import VoxelArray
+from neurolatent.shapes import VolumeArray, VoxelArray
 from neurolatent.volume.cache import VolumeCache, open_cache
 from neurolatent.workspace import View, Workspace
 
@@ -71,12 +72,25 @@ class LDAE:
     card: Card
 
     @classmethod
-    def load(cls, run: str | Path = SHIPPED_RUN, *, steps: int = 10, device: DeviceName = "auto") -> "LDAE":
-        """Load a model's folder, or by `demo` the weights in the package (trained on a phantom)."""
+    def load(
+        cls,
+        run: str | Path = SHIPPED_RUN,
+        *,
+        steps: int | None = None,
+        device: DeviceName = "auto",
+        slabs: int | None = None,
+    ) -> "LDAE":
+        """Load a model's folder, or by `demo` the weights in the package (trained on a phantom).
+
+        `steps` is the number of DDIM steps, each way; the preset's own by default. `slabs` is for GPUs that cannot
+        hold a whole scan: the VAE works through it in so many pieces, and one scan is decoded at a time.
+        """
         folder = SHIPPED_WEIGHTS if str(run) == SHIPPED_RUN else Path(run)
         chosen = pick_device(device)
         model, card = load_autoencoder(folder, device=chosen)
-        return cls(Generator(model, chosen, steps), card)
+        model.use_slabs(slabs)
+        batch = 1 if slabs else BATCH_SCANS
+        return cls(Generator(model, chosen, steps or model.preset.sampling_steps, batch_scans=batch), card)
 
     def encode(self, scan: VoxelArray) -> Encoding:
         """Return the semantic code, and by DDIM forwards in time the stochastic code."""
@@ -100,6 +114,33 @@ class LDAE:
         encoding = self.encode(scan)
         moved = (encoding.semantic + amount * direction).astype(np.float32)
         return self.decode(Encoding(moved, encoding.stochastic))
+
+    def manipulate(self, scan: VoxelArray, probe: Probe, scale: float) -> VoxelArray:
+        """Return the scan with its y moved as published: `published_step` of the probe, its own z_T kept."""
+        if find_preset(self.card.preset).construction != "published":
+            expected, got = "a model of the published construction", f"preset {self.card.preset!r}"
+            msg = f"manipulate: expected {expected}, got {got}. Use `edit` with the probe's pattern (`age_pattern`)."
+            raise SettingsError(msg)
+        return self.edit(scan, published_step(probe, scale), 1.0)
+
+    def vary(self, scan: VoxelArray, count: int, *, seed: int = 1) -> VolumeArray:
+        """Return so many stochastic variations: the scan's own y, with z_T drawn at random."""
+        code = self.generator.semantic(self._batch(scan))
+        noise = self._noise(count, seed=seed)
+        return self.generator.generate(np.repeat(code, count, axis=0), noise, what="Variations")
+
+    def generate(self, count: int, *, seed: int = 1) -> VolumeArray:
+        """Return so many brains of nobody: z_T drawn at random, decoded by the denoiser alone, without a y.
+
+        A diffusion model can remember whom it has seen (arXiv:2402.01054): look before you share what it draws.
+        """
+        return self.generator.sample(self._noise(count, seed=seed))
+
+    def _noise(self, count: int, *, seed: int) -> LatentArray:
+        if count < 1:
+            msg = f"Expected a count of at least 1 scan, got {count}."
+            raise SettingsError(msg)
+        return self.generator.draw_noise(count, seed=seed)
 
     def _batch(self, scan: VoxelArray) -> Float32[ndarray, "1 i j k"]:
         expected = find_preset(self.card.preset).grid_shape

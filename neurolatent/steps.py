@@ -202,7 +202,7 @@ def run_protocol(
         progress: Called as (what, done, total).
     """
     from neurolatent.analysis.protocols import PROTOCOLS
-    from neurolatent.analysis.study import open_study
+    from neurolatent.analysis.study import open_study, settle_steps
 
     if protocol not in PROTOCOLS:
         msg = f"Unknown protocol {protocol!r}; choose from {sorted(PROTOCOLS)}."
@@ -212,7 +212,8 @@ def run_protocol(
     chosen = settings or replace(kind(), seed=seed)
     with workspace.lock():
         study = open_study(workspace, run=run, device=pick_device(device), progress=progress)
-        return _finished(study, protocol, chosen) or analyse(study, chosen)
+        settled = settle_steps(chosen, study)
+        return _finished(study, protocol, settled) or analyse(study, settled)
 
 
 def _finished(study: "Study", protocol: str, settings: Any) -> Finding | None:

@@ -2,10 +2,12 @@
 
 import numpy as np
 import pytest
+import torch
 
 import neurolatent
 from neurolatent import LDAE
-from neurolatent.errors import ScanError
+from neurolatent.device import has_fast_bfloat16
+from neurolatent.errors import ScanError, SettingsError
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,25 @@ def test_an_edit_by_nothing_changes_nothing_and_by_something_something(model, sc
     null = model.edit(scans[0], direction, 0.0)
     np.testing.assert_allclose(null, model.decode(model.encode(scans[0])), atol=1e-6)
     assert np.abs(model.edit(scans[0], direction, 2.0) - null).max() > 0.05
+
+
+def test_slabs_change_no_encoding_and_no_decoding(model, scans):
+    in_slabs = LDAE.load(steps=5, device="cpu", slabs=4)
+    assert in_slabs.generator.batch_scans == 1
+    whole, cut = model.encode(scans[0]), in_slabs.encode(scans[0])
+    bound = 0.03 if has_fast_bfloat16(torch.device("cpu")) else 1e-4
+    for one, other in ((cut.semantic, whole.semantic), (in_slabs.decode(whole), model.decode(whole))):
+        assert np.linalg.norm(one - other) < bound * np.linalg.norm(other)
+
+
+def test_a_full_gpu_says_that_slabs_help(model, scans, monkeypatch):
+    def fill(_volumes):
+        msg = "CUDA out of memory. Tried to allocate 2 GiB.\nmore"
+        raise torch.cuda.OutOfMemoryError(msg)
+
+    monkeypatch.setattr(model.generator.model, "compress", fill)
+    with pytest.raises(SettingsError, match=r"Latents: expected room .* allocate 2 GiB\. Work in slabs, .*--slabs 4"):
+        model.generator.compress(scans[0][None])
 
 
 def test_a_scan_on_another_grid_is_refused(model):

@@ -10,7 +10,6 @@ import numpy as np
 
 from neurolatent.analysis import scores
 from neurolatent.analysis.baselines import mean_image
-from neurolatent.analysis.codes import DEFAULT_STEPS
 from neurolatent.analysis.edits import MODEL, RANDOM, SLOPE, Edits, Ruler, fit_rulers, make_edits
 from neurolatent.analysis.finding import Estimate, Fact, Finding
 from neurolatent.analysis.generation import Generator
@@ -26,7 +25,7 @@ from neurolatent.analysis.selection import (
     stable_controls,
     subjects,
 )
-from neurolatent.analysis.study import Study
+from neurolatent.analysis.study import Study, settle_steps
 from neurolatent.cohort.visits import Visit
 from neurolatent.shapes import MaskArray, Values, VoxelArray
 
@@ -41,8 +40,8 @@ class Settings:
 
     seed: int = 1
     """Of the draw of people, of inner folds, of the random direction and of resampling."""
-    steps: int = DEFAULT_STEPS
-    """DDIM steps, to the codes and back."""
+    steps: int | None = None
+    """DDIM steps, to the codes and back; the preset's own number by default."""
     people: int = 30
     """Most test controls, one scan each."""
     older_by_years: float = 10.0
@@ -53,7 +52,7 @@ class Settings:
 
 def run(study: Study, settings: Settings) -> Finding:
     """Edit the codes of test controls, decode, and hold the change against what ageing does."""
-    verdict = study.certify()
+    settings, verdict = settle_steps(settings, study), study.certify()
     controls = stable_controls(study.visits)
     require_controls(PROTOCOL, study, controls, aged_scans(study, controls.participants))
     scans = _choose(study, controls, settings)

@@ -1,7 +1,7 @@
 """Semantic and stochastic codes of a cohort's scans, written once and read by the analyses."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from jaxtyping import Float16
 from numpy import ndarray
 from safetensors.numpy import load_file, save_file
 
-from neurolatent.analysis.generation import Autoencoder, Generator, LatentArray, Progress
+from neurolatent.analysis.generation import BATCH_SCANS, Autoencoder, Generator, LatentArray, Progress
 from neurolatent.device import pick_device
 from neurolatent.errors import SettingsError, WeightsError
 from neurolatent.model.weights import Card
@@ -57,6 +57,7 @@ def encode(
     steps: int = DEFAULT_STEPS,
     device: torch.device | None = None,
     progress: Progress | None = None,
+    batch_scans: int = BATCH_SCANS,
 ) -> Codes:
     """Write y of every scan and z_T of some (each person's first scan where none are named); skip what is there."""
     wanted = tuple(stochastic_keys) if stochastic_keys is not None else first_of_each(cache.keys)
@@ -64,7 +65,7 @@ def encode(
     present = _matching(folder, cache, card, steps)
     if present and set(wanted) <= set(present.stochastic_keys):
         return present
-    generator = Generator(model, device or pick_device(), steps, progress)
+    generator = Generator(model, device or pick_device(), steps, progress, batch_scans)
     semantic = _semantic(generator, cache)
     codes = Codes(
         keys=cache.keys,
@@ -139,7 +140,7 @@ def _matching(folder: Path, cache: VolumeCache, card: Card, steps: int) -> Codes
 def _semantic(generator: Generator, cache: VolumeCache) -> FeatureArray:
     """Encode all scans, a block in memory at a time."""
     blocks: list[FeatureArray] = []
-    quiet = Generator(generator.model, generator.device, generator.steps)
+    quiet = replace(generator, progress=None)
     for start in range(0, len(cache.keys), BLOCK_SCANS):
         rows = range(start, min(start + BLOCK_SCANS, len(cache.keys)))
         blocks.append(quiet.semantic(read_volumes(cache, rows)))
@@ -152,7 +153,7 @@ def _stochastic(
     generator: Generator, cache: VolumeCache, semantic: FeatureArray, keys: Sequence[ScanKey]
 ) -> Float16[ndarray, "some channel a b c"]:
     blocks: list[np.ndarray] = []
-    quiet = Generator(generator.model, generator.device, generator.steps)
+    quiet = replace(generator, progress=None)
     for start in range(0, len(keys), generator.batch_scans):
         rows = [cache.row(key) for key in keys[start : start + generator.batch_scans]]
         blocks.append(quiet.infer_noise(read_volumes(cache, rows), semantic[rows]).astype(np.float16))

@@ -9,13 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from neurolatent.analysis import scores
-from neurolatent.analysis.codes import DEFAULT_STEPS
 from neurolatent.analysis.finding import Estimate, Fact, Finding
 from neurolatent.analysis.generation import Generator, lerp, slerp
 from neurolatent.analysis.intervals import RESAMPLES, resample_subjects
 from neurolatent.analysis.likeness import Likeness, score
 from neurolatent.analysis.outcome import Entry, Outcome, Quantity, Table, compare, write_outcome
-from neurolatent.analysis.study import Study
+from neurolatent.analysis.study import Study, settle_steps
 from neurolatent.analysis.triplets import SPANS_MONTHS, Triplet, draw_triplets, find_triplets
 from neurolatent.errors import NotApplicableError
 from neurolatent.shapes import Values, VolumeArray
@@ -52,8 +51,8 @@ class Settings:
 
     seed: int = 1
     """Of the draw of triplets and of resampling."""
-    steps: int = DEFAULT_STEPS
-    """DDIM steps, to the codes and back."""
+    steps: int | None = None
+    """DDIM steps, to the codes and back; the preset's own number by default."""
     triplets: int = 40
     """Most triplets drawn."""
     resamples: int = RESAMPLES
@@ -71,7 +70,7 @@ class Scored:
 
 def run(study: Study, settings: Settings) -> Finding:
     """Draw triplets of test people, fill the middle visit by every method, and score against the real scan."""
-    verdict = study.certify()
+    settings, verdict = settle_steps(settings, study), study.certify()
     possible = find_triplets([visit for visit in study.usable if visit.participant_id in study.test_subjects])
     people = {triplet.participant_id for triplet in possible}
     if len(people) < FEWEST_PEOPLE:

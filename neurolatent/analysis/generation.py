@@ -10,6 +10,7 @@ from jaxtyping import Float
 from numpy import ndarray
 from torch import Tensor
 
+from neurolatent.errors import SettingsError
 from neurolatent.model.autoencoder import NoiseStatistics
 from neurolatent.shapes import Code, FeatureArray, Latent, Volume, VolumeArray
 
@@ -40,8 +41,8 @@ class Autoencoder(Protocol):
         """Latent to z_T, given y."""
         ...
 
-    def decode(self, code: Code, stochastic: Latent, *, steps: int) -> Latent:
-        """Codes y and z_T to latent."""
+    def decode(self, code: Code | None, stochastic: Latent, *, steps: int) -> Latent:
+        """Codes y and z_T to latent; without y by the denoiser alone."""
         ...
 
     def draw_noise(self, count: int, *, seed: int) -> Latent:
@@ -87,6 +88,10 @@ class Generator:
         """Run DDIM backwards in time from y and z_T to scans."""
         return self._in_batches(what, self._generate, codes, noise)
 
+    def sample(self, noise: LatentArray, *, what: str = "Samples") -> VolumeArray:
+        """Run DDIM backwards in time from z_T alone: brains of nobody."""
+        return self._in_batches(what, self._sample, noise)
+
     def draw_noise(self, count: int, *, seed: int) -> LatentArray:
         """Draw z_T, one seed for all, so that two decodings can share it."""
         return self.model.draw_noise(count, seed=seed).float().cpu().numpy()
@@ -109,15 +114,29 @@ class Generator:
     def _generate(self, codes: Tensor, noise: Tensor) -> Tensor:
         return self._decompress(self.model.decode(codes, noise, steps=self.steps))
 
+    def _sample(self, noise: Tensor) -> Tensor:
+        return self._decompress(self.model.decode(None, noise, steps=self.steps))
+
     @torch.no_grad()
     def _in_batches(self, what: str, step: Callable[..., Tensor], *arrays: np.ndarray) -> np.ndarray:
         count, done = len(arrays[0]), list[np.ndarray]()
         for start in range(0, count, self.batch_scans):
             parts = [torch.from_numpy(np.float32(array[start : start + self.batch_scans])) for array in arrays]
-            done.append(step(*(part.to(self.device) for part in parts)).float().cpu().numpy())
+            try:
+                done.append(step(*(part.to(self.device) for part in parts)).float().cpu().numpy())
+            except torch.cuda.OutOfMemoryError as error:
+                raise SettingsError(_no_room(what, error)) from error
             if self.progress:
                 self.progress(what, min(start + self.batch_scans, count), count)
         return np.concatenate(done)
+
+
+def _no_room(what: str, error: Exception) -> str:
+    first_line = str(error).partition("\n")[0]
+    return (
+        f"{what}: expected room on the GPU, got {first_line} Work in slabs, by `neurolatent encode --slabs 4` "
+        "or `LDAE.load(..., slabs=4)`, more where 4 do not suffice; elsewhere use --device cpu."
+    )
 
 
 def lerp(first: np.ndarray, second: np.ndarray, fraction: Float[ndarray, " scan"]) -> np.ndarray:

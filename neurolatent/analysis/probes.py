@@ -89,6 +89,14 @@ class ClassProbe:
         """Probability of the positive class, were both equally frequent."""
         return self.regression.predict_proba(self.scaling(features))[:, 1]
 
+    @property
+    def weights(self) -> Direction:
+        """Log odds of the positive class per standard deviation of each feature."""
+        return self.regression.coef_[0]
+
+
+Probe = AgeProbe | ClassProbe
+
 
 def fit_classifier(
     features: FeatureArray,
@@ -154,6 +162,20 @@ def dose_per_year(probe: AgeProbe, direction: Direction) -> float:
         msg = "The age probe reads nothing from the code (all weights are 0), so no direction ages it. Train longer."
         raise SettingsError(msg)
     return 1 / rise
+
+
+def published_step(probe: Probe, scale: float) -> Direction:
+    """Y' − y of the published manipulation: scale · √d · w / ‖w‖, w the probe's raw weights (arXiv:2504.08635).
+
+    That is its length in standardised space, where the probe reads; what is returned is in the code's own units, ready
+    to be added to y. The published program standardises each of the d features by itself: fit with `own_units=True`.
+    Raw weights are no pattern (see `age_pattern`): they also move what they only cancel.
+    """
+    length = float(np.linalg.norm(probe.weights))
+    if length == 0:
+        msg = "The probe reads nothing from the code (all weights are 0), so no direction moves it. Train longer."
+        raise SettingsError(msg)
+    return probe.scaling.sd * (scale * np.sqrt(len(probe.weights)) * probe.weights / length)
 
 
 def _fit_scaling(features: FeatureArray, *, own_units: bool = False) -> Scaling:

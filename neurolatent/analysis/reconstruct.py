@@ -12,14 +12,13 @@ import torch
 
 from neurolatent.analysis import scores
 from neurolatent.analysis.baselines import mean_image
-from neurolatent.analysis.codes import DEFAULT_STEPS
 from neurolatent.analysis.finding import Estimate, Fact, Finding
 from neurolatent.analysis.generation import Generator, LatentArray
 from neurolatent.analysis.intervals import RESAMPLES, resample_subjects
 from neurolatent.analysis.likeness import Likeness, score
 from neurolatent.analysis.outcome import KEY_COLUMNS, Entry, Outcome, Quantity, Table, compare, write_outcome
 from neurolatent.analysis.selection import draw_people
-from neurolatent.analysis.study import Study
+from neurolatent.analysis.study import Study, settle_steps
 from neurolatent.cohort.visits import Visit
 from neurolatent.errors import NotApplicableError
 from neurolatent.shapes import VolumeArray
@@ -54,8 +53,8 @@ class Settings:
 
     seed: int = 1
     """Of the draw of people, of random z_T and of resampling."""
-    steps: int = DEFAULT_STEPS
-    """DDIM steps, to the codes and back."""
+    steps: int | None = None
+    """DDIM steps, to the codes and back; the preset's own number by default."""
     scans: int = 40
     """Most scans, one a test person."""
     step_counts: tuple[int, ...] = (2, 5, 10, 20)
@@ -68,7 +67,7 @@ class Settings:
 
 def run(study: Study, settings: Settings) -> Finding:
     """Rebuild one scan of each drawn test person by every method and score it against the scan."""
-    verdict = study.certify()
+    settings, verdict = settle_steps(settings, study), study.certify()
     if len(study.test_subjects) < FEWEST_PEOPLE:
         expected, got = f"expected at least {FEWEST_PEOPLE} test people with a scan", len(study.test_subjects)
         msg = f"reconstruct: {expected}, got {got}. It does not apply to this cohort and split."

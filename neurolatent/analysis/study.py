@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -97,9 +97,14 @@ class Study:
         model, _ = load_autoencoder(self.workspace.model(self.run), device=self.device)
         return model
 
-    def generator(self, *, steps: int) -> Generator:
-        """Load the model for decoding with that many steps."""
-        return Generator(self.load_model(), self.device, steps, self.progress)
+    def generator(self, *, steps: int | None = None) -> Generator:
+        """Load the model for decoding with that many steps, by default the preset's own number."""
+        return Generator(self.load_model(), self.device, steps or self.sampling_steps, self.progress)
+
+    @property
+    def sampling_steps(self) -> int:
+        """The preset's own number of steps, to the codes and back."""
+        return PRESETS[self.card.preset].sampling_steps
 
     @cached_property
     def held_out(self) -> VolumeCache | None:
@@ -180,6 +185,12 @@ def open_study(
         device=device or torch.device("cpu"),
         progress=progress,
     )
+
+
+def settle_steps(settings: Any, study: Study) -> Any:
+    """Write the preset's own number of steps into an analysis's settings that leave it open."""
+    leaves_open = "steps" in vars(settings) and settings.steps is None
+    return replace(settings, steps=study.sampling_steps) if leaves_open else settings
 
 
 def _open_truth(sidecar: Sidecar) -> Truth | None:

@@ -1,5 +1,6 @@
 """The latent diffusion autoencoder: a scan to a semantic and a stochastic code, and back."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from math import sqrt
 
@@ -12,6 +13,7 @@ from neurolatent.model.constructions import build_networks
 from neurolatent.model.noise import gather_signal, shift_noise
 from neurolatent.model.presets import Preset
 from neurolatent.model.sampler import PredictNoise, Trajectory, decode_from_noise, encode_to_noise, trajectory
+from neurolatent.model.slabs import Slabs
 from neurolatent.model.vae import Compressed
 from neurolatent.shapes import Code, Latent, Timestep, Volume
 
@@ -61,6 +63,16 @@ class LatentDiffusionAutoencoder(nn.Module):
         self.vae = networks.vae
         self.scaling = LatentScaling(latent_channels=preset.latent_channels, shape=preset.latent_shape)
         self.denoiser, self.semantic, self.gradient = networks.denoiser, networks.semantic, networks.gradient
+        self.slabs: int | None = None
+
+    def use_slabs(self, count: int | None) -> None:
+        """Let the VAE work through each scan in so many slabs, for GPUs that cannot hold it whole; none by default.
+
+        What lies between its layers then stays in the processor's memory. It is slower, and the same but for rounding.
+        """
+        if count is not None:
+            Slabs(count)  # refuses what is no number of slabs
+        self.slabs = count if any(isinstance(layer, nn.Conv3d) for layer in self.vae.modules()) else None
 
     @property
     def device(self) -> torch.device:
@@ -70,15 +82,16 @@ class LatentDiffusionAutoencoder(nn.Module):
     @torch.no_grad()
     def compress(self, volume: Volume) -> Compressed:
         """Return z_0: the VAE's posterior mean, centred and scaled."""
-        with self._arithmetic():
-            mean = self.vae.encode(volume).mean
-        return self.scaling(mean)
+        with self._arithmetic(), self._in_slabs():
+            mean = self.vae.encode(self._at_home(volume)).mean
+        return self.scaling(mean.to(self.device))
 
     @torch.no_grad()
     def decompress(self, latent: Compressed) -> Volume:
         """Return the scan of a latent, limited to [0, 1]."""
-        with self._arithmetic():
-            return self.vae.decode(self.scaling.invert(latent)).clamp(0, 1)
+        inverted = self._at_home(self.scaling.invert(latent))
+        with self._arithmetic(), self._in_slabs():
+            return self.vae.decode(inverted).to(self.device).clamp(0, 1)
 
     @torch.no_grad()
     def encode_semantic(self, volume: Volume) -> Code:
@@ -94,8 +107,8 @@ class LatentDiffusionAutoencoder(nn.Module):
         return encode_to_noise(latent, predict, steps=path, solver=solver) * self.scaling.support
 
     @torch.no_grad()
-    def decode(self, code: Code, stochastic: Latent, *, steps: int) -> Latent:
-        """Return z_0 from y and z_T."""
+    def decode(self, code: Code | None, stochastic: Latent, *, steps: int) -> Latent:
+        """Return z_0 from y and z_T; without a code the denoiser alone leads there, to a brain of nobody."""
         predict, path, solver = self._predictor(code), self._path(steps), self.preset.solver
         return decode_from_noise(stochastic * self.scaling.support, predict, steps=path, solver=solver)
 
@@ -129,16 +142,25 @@ class LatentDiffusionAutoencoder(nn.Module):
         autocorrelation = torch.cat(products).mean() / variance
         return NoiseStatistics(float(mean), sqrt(float(variance)), float(autocorrelation))
 
-    def _predictor(self, code: Code) -> PredictNoise:
+    def _predictor(self, code: Code | None) -> PredictNoise:
         def predict(noisy: Latent, timestep: int) -> Latent:
             steps = torch.full((len(noisy),), timestep, device=noisy.device)
             with self._arithmetic():
+                if code is None:
+                    return self.denoiser(noisy, steps) * self.scaling.support
                 return self.predict_noise(noisy, steps, code)
 
         return predict
 
     def _path(self, steps: int) -> Trajectory:
         return trajectory(steps, spacing=self.preset.spacing)
+
+    def _in_slabs(self) -> AbstractContextManager[object]:
+        return nullcontext() if self.slabs is None else Slabs(self.slabs)
+
+    def _at_home(self, values: Tensor) -> Tensor:
+        """Bring what the VAE is to read to where it reads it."""
+        return values if self.slabs is None else values.cpu()
 
     def _arithmetic(self) -> torch.autocast:
         return autocast(self.device, enabled=self.preset.mixed_precision)

@@ -11,13 +11,14 @@ from neurolatent.model.published import unet as published_unet
 from neurolatent.model.published import vae as published_vae
 from neurolatent.model.published.sizes import SemanticSizes, UNetSizes, VAESizes
 from neurolatent.model.semantic import SemanticEncoder
+from neurolatent.model.uncompressed import Uncompressed
 from neurolatent.model.vae import VAE
 
 
 class Networks(NamedTuple):
     """The four networks of a latent diffusion autoencoder."""
 
-    vae: VAE | published_vae.VAE
+    vae: VAE | published_vae.VAE | Uncompressed
     denoiser: Denoiser | published_unet.Denoiser
     semantic: SemanticEncoder | published_semantic.SemanticEncoder
     gradient: GradientEstimator | published_unet.GradientEstimator
@@ -49,9 +50,11 @@ def _published(preset: Preset) -> Networks:
         multipliers=tuple(width // base for width in preset.denoiser_widths),
         latent_channels=preset.latent_channels,
         code_size=preset.code_size,
+        attention=preset.attention,
     )
+    sizes = VAESizes(widths=preset.vae_widths, latent_channels=preset.latent_channels)
     return Networks(
-        vae=published_vae.VAE(VAESizes(widths=preset.vae_widths, latent_channels=preset.latent_channels)),
+        vae=published_vae.VAE(sizes) if preset.vae_widths else Uncompressed(),
         denoiser=published_unet.Denoiser(unet),
         semantic=published_semantic.SemanticEncoder(
             SemanticSizes(widths=preset.semantic_widths, slices=preset.grid_shape[2])

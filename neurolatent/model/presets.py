@@ -11,6 +11,7 @@ from neurolatent.workspace import View
 Widths = tuple[int, ...]
 Construction = Literal["compact", "published"]
 """Ours, or that of the paper (arXiv:2504.08635)."""
+PUBLISHED_ATTENTION = (2, 4)
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,10 @@ class Preset:
     latent_channels: int
     code_size: int
     vae_widths: Widths
-    """Channels at each level: at a half and a quarter of the grid's resolution; as published from the whole down."""
+    """Channels at each level: at a half and a quarter of the grid's resolution; as published from the whole down.
+
+    None at all, as published: nothing is compressed, and diffusion works on voxels.
+    """
     denoiser_widths: Widths
     """Channels at each level, from the latent's own resolution downwards."""
     semantic_widths: Widths
@@ -63,11 +67,21 @@ class Preset:
     solver: Solver = "adams-bashforth"
     spacing: Spacing = "angle"
     """Of the timesteps that sampling visits."""
+    attention: tuple[int, ...] = PUBLISHED_ATTENTION
+    """As published: down-samplings of the latent at which its places attend to each other."""
+    adversary_weight: float = 0.0
+    """Of the patch discriminator against which the VAE learns; 0 builds none."""
+    perceptual_weight: float = 0.001
+    """Of features of an ImageNet network, where its file is given; without a file edges stand in."""
+    structure_weight: float = 0.0
+    """Of multi-scale SSIM."""
+    frequency_weight: float = 0.0
+    """Of the focal frequency loss."""
 
     @property
     def reduction(self) -> int:
         """How many times smaller a latent is along each axis."""
-        return 4 if self.construction == "compact" else 2 ** (len(self.vae_widths) - 1)
+        return 4 if self.construction == "compact" else 2 ** max(0, len(self.vae_widths) - 1)
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -83,7 +97,10 @@ class Preset:
         """Return what decides the networks' shapes: not the length of training."""
         names = ("grid_shape", "latent_channels", "code_size", "vae_widths", "denoiser_widths", "semantic_widths")
         sizes: dict[str, object] = {name: getattr(self, name) for name in names}
-        return sizes if self.construction == "compact" else {**sizes, "construction": self.construction}
+        if self.construction == "compact":
+            return sizes
+        attention = {} if self.attention == PUBLISHED_ATTENTION else {"attention": self.attention}
+        return {**sizes, "construction": self.construction, **attention}
 
 
 PRESETS = {
@@ -123,6 +140,7 @@ PRESETS = {
             denoiser=StageLength(steps=50_000, batch=64, learning_rate=2.5e-5, ema_decay=0.999),
             autoencoder=StageLength(steps=50_000, batch=16, learning_rate=2.5e-5, ema_decay=0.999),
             construction="published", view="paper", sampling_steps=100, solver="ddim", spacing="published",
+            adversary_weight=0.025, perceptual_weight=0.001,
             for_gpu=True,
         ),
     )
