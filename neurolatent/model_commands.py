@@ -33,6 +33,8 @@ class Train:
     """Start from another model's folder; `shipped` means the weights in the package."""
     augment: bool = False
     """Let the VAE learn from scans changed a little, as other scanners and registrations would."""
+    perceptual: Path | None = None
+    """ImageNet weights of ConvNeXt-Small in torchvision's layout: the VAE learns from their features, too."""
     seed: int = 1
     """Of weights, noise and order."""
     device: DeviceName = "auto"
@@ -49,7 +51,12 @@ class Train:
             return 0
         say(
             model_steps.estimate_training(
-                self.workspace, preset=self.preset, device=self.device, augment=self.augment, engine=self.engine
+                self.workspace,
+                preset=self.preset,
+                device=self.device,
+                augment=self.augment,
+                engine=self.engine,
+                perceptual=self.perceptual,
             )
         )
         with progress_bars() as progress:
@@ -58,6 +65,8 @@ class Train:
         return 0
 
     def _train(self, progress: Report | None) -> Path:
+        from neurolatent.report.training_pictures import draw_sheet  # matplotlib loads only here
+
         return model_steps.train(
             self.workspace,
             preset=self.preset,
@@ -68,6 +77,8 @@ class Train:
             seed=self.seed,
             device=self.device,
             engine=self.engine,
+            draw=draw_sheet,
+            perceptual=self.perceptual,
             progress=progress,
         )
 
@@ -86,6 +97,8 @@ class Encode:
     """To the stochastic code; the preset's own where not given."""
     every_scan: bool = False
     """Infer the stochastic code of every scan: about 0.1 s a scan on two cores at 4 mm."""
+    slabs: int | None = None
+    """Let the VAE work through one scan at a time in so many slabs, on a GPU that cannot hold more; try 4."""
     device: DeviceName = "auto"
     """Where to compute."""
 
@@ -98,6 +111,7 @@ class Encode:
                 shipped=self.shipped,
                 sampling_steps=self.steps,
                 every_scan=self.every_scan,
+                slabs=self.slabs,
                 device=self.device,
                 progress=progress,
             )

@@ -20,6 +20,7 @@ from neurolatent.model.published.importing import PUBLISHED_SCALE, PublishedFile
 from neurolatent.provenance import whole_file
 from neurolatent.training.crew import started_as
 from neurolatent.training.engine import DEFAULT_ENGINE, Engine
+from neurolatent.training.pictures import Draw
 from neurolatent.volume.cache import VolumeCache, open_cache
 from neurolatent.workspace import Workspace
 
@@ -48,7 +49,13 @@ def refuse_without_gpu(preset: str, device: DeviceName, *, accepted: bool) -> No
 
 
 def estimate_training(
-    root: Path, *, preset: str, device: DeviceName, augment: bool = False, engine: Engine = DEFAULT_ENGINE
+    root: Path,
+    *,
+    preset: str,
+    device: DeviceName,
+    augment: bool = False,
+    engine: Engine = DEFAULT_ENGINE,
+    perceptual: Path | None = None,
 ) -> str:
     """Say how long the training will take and what it needs, measured by a few trial steps."""
     from neurolatent.training import stages
@@ -63,6 +70,7 @@ def estimate_training(
         augment=changes,
         at_once=engine.scans_at_once,
         processes=started_as().size,
+        perceptual=perceptual,
     )
     return (
         f"Training {preset} on {len(training)} of {len(cache.keys)} scans: about {estimate.minutes:.0f} minutes, "
@@ -70,7 +78,7 @@ def estimate_training(
     )
 
 
-def train(
+def train(  # noqa: PLR0913 - one call states the whole training
     root: Path,
     *,
     preset: str = SHIPPED_RUN,
@@ -81,6 +89,8 @@ def train(
     seed: int = 1,
     device: DeviceName = "auto",
     engine: Engine = DEFAULT_ENGINE,
+    draw: Draw | None = None,
+    perceptual: Path | None = None,
     progress: Report | None = None,
 ) -> Path:
     """Train every stage on the split's training people; return the model's folder."""
@@ -104,6 +114,8 @@ def train(
             initial=SHIPPED_WEIGHTS if initial == Path("shipped") else initial,
             augment=_augmentation(chosen) if augment else None,
             engine=engine,
+            draw=draw,
+            perceptual=perceptual,
             progress=progress,
         )
     return folder
@@ -116,11 +128,16 @@ def encode(
     shipped: bool = False,
     sampling_steps: int | None = None,
     every_scan: bool = False,
+    slabs: int | None = None,
     device: DeviceName = "auto",
     progress: Report | None = None,
 ) -> Path:
-    """Write the semantic code of every scan, and the stochastic code of each person's first or of every scan."""
+    """Write the semantic code of every scan, and the stochastic code of each person's first or of every scan.
+
+    In `slabs`, for GPUs that cannot hold more, the VAE works through one scan at a time.
+    """
     from neurolatent.analysis.codes import encode as encode_scans
+    from neurolatent.analysis.generation import BATCH_SCANS
     from neurolatent.model.weights import load_autoencoder
 
     workspace = Workspace(root)
@@ -129,6 +146,7 @@ def encode(
             install_shipped_weights(root, run=run)
         chosen = pick_device(device)
         model, card = load_autoencoder(workspace.model(run), device=chosen)
+        model.use_slabs(slabs)
         cache = open_cache(workspace.cache(model.preset.spacing_mm, model.preset.view))
         encode_scans(
             cache,
@@ -139,6 +157,7 @@ def encode(
             steps=sampling_steps or model.preset.sampling_steps,
             device=chosen,
             progress=progress,
+            batch_scans=1 if slabs else BATCH_SCANS,
         )
     return workspace.codes(run)
 

@@ -3,11 +3,11 @@
 import logging
 import time
 import warnings
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
@@ -17,8 +17,14 @@ from typing_extensions import override
 from neurolatent.provenance import whole_file
 from neurolatent.training.crew import ALONE, Crew
 
-Progress = Callable[[str, int, int], None]
-"""Called as (what, done, total)."""
+
+@runtime_checkable
+class Progress(Protocol):
+    """Is told how far something is."""
+
+    def __call__(self, what: str, done: int, total: int, /, note: str = "") -> None:
+        """Hear that so many of a total are done; the note says more, such as the loss."""
+        ...
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -32,7 +38,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
 
 class Checkpoints(Callback):
-    """Save after so many seconds, and tell how far the stage is; `spent` is what earlier processes have done of it."""
+    """Save after so many seconds; `spent` is what earlier processes have done of the stage."""
 
     def __init__(
         self,
@@ -40,16 +46,14 @@ class Checkpoints(Callback):
         *,
         spent: "Spent",
         every_seconds: float,
-        what: str,
-        steps: int,
-        progress: Progress | None,
         pieces: int = 1,
         check_every: int | None = None,
         crew: Crew = ALONE,
     ) -> None:
-        self.path, self.every_seconds, self.what, self.steps, self.progress = path, every_seconds, what, steps, progress
+        self.path, self.every_seconds = path, every_seconds
         self.spent, self.pieces, self.check_every, self.crew = spent, pieces, check_every, crew
-        self.started_at = self.saved_at = self.left_at = time.monotonic()
+        self.started_at = self.saved_at = time.monotonic()
+        self.left_at: float | None = None
         self.waited = 0.0
 
     @property
@@ -78,7 +82,7 @@ class Checkpoints(Callback):
     @override
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Count the time since the last batch, but for the first: readers have to start."""
-        if batch_idx > 0:
+        if self.left_at is not None:
             self.waited += time.monotonic() - self.left_at
 
     @override
@@ -86,15 +90,14 @@ class Checkpoints(Callback):
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save where it is due, between two steps of the optimiser, but not where a check is about to follow."""
+        checked = False
         if batch["piece"] == self.pieces - 1:
-            if self.progress and self.crew.first:
-                self.progress(self.what, trainer.global_step, self.steps)
             checked = self.check_every is not None and trainer.global_step % self.check_every == 0
             due = time.monotonic() - self.saved_at >= self.every_seconds
             if not checked and self.crew.agree(wish=due):
                 trainer.save_checkpoint(self.path)
                 self.saved_at = time.monotonic()
-        self.left_at = time.monotonic()
+        self.left_at = None if checked else time.monotonic()  # what a check takes is no waiting
 
 
 @dataclass(frozen=True)

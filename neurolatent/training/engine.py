@@ -28,11 +28,16 @@ class Engine:
     """Processes that read ahead; two where there is a GPU, none on a CPU."""
     loggers: tuple[LoggerName, ...] = ()
     """Beside the table of losses, which is always written."""
+    picture_seconds: float = 120.0
+    """Seconds between pictures of how a stage does, which go to `training/pictures`; 0 draws none."""
 
     def check(self, device: torch.device) -> None:
         """Refuse what this machine cannot do."""
         if self.precision == "fp16" and device.type == "cpu":
             msg = "--precision fp16: expected a GPU, got a CPU. Use bf16, fp32 or auto."
+            raise SettingsError(msg)
+        if self.picture_seconds < 0:
+            msg = f"--picture-seconds: expected 0 (none) or more, got {self.picture_seconds:g}. Try 120."
             raise SettingsError(msg)
         for logger in self.loggers:
             if find_spec(PACKAGES[logger]) is None:
@@ -44,6 +49,10 @@ class Engine:
         if self.precision == "auto":
             return LIGHTNING_NAMES["bf16" if mixed and has_fast_bfloat16(device) else "fp32"]
         return LIGHTNING_NAMES[self.precision]
+
+    def at_most(self, scans: int) -> int:
+        """Return how many of so many scans may be held at once where no gradient is needed."""
+        return min(scans, self.scans_at_once or scans)
 
     def readers(self, device: torch.device) -> int:
         """Return how many processes read ahead."""

@@ -17,8 +17,9 @@ from neurolatent.training.batches import Augment, Scans, training_steps, validat
 from neurolatent.training.checkpoint import Checkpoints, Progress, WholeCheckpointIO, quiet_lightning, spent_before
 from neurolatent.training.crew import ALONE, PATIENCE, Crew
 from neurolatent.training.engine import DEFAULT_ENGINE, Engine, Portion, make_loggers, portion
-from neurolatent.training.log import LossLog
+from neurolatent.training.log import LossLog, Tell
 from neurolatent.training.modules import VALIDATION_LOSS, StageModule
+from neurolatent.training.pictures import Album, Pictures
 from neurolatent.training.plan import STAGES, stage_length
 from neurolatent.training.run import Fitted
 
@@ -39,6 +40,10 @@ class FitOptions:
     augment: Augment | None = None
     engine: Engine = DEFAULT_ENGINE
     crew: Crew = ALONE
+    album: Album | None = None
+    """Pictures on the way, if any."""
+    perceptual: Path | None = None
+    """ImageNet weights for the VAE's perceptual loss."""
 
     @property
     def best(self) -> Path:
@@ -52,16 +57,20 @@ def fit_stage(
     """Train the stage's networks in place, which end as their moving average, the best one where it stops early."""
     length, device = stage_length(model.preset, stage), options.device
     model.to(device, torch.float64 if options.engine.precision == "fp64" else torch.float32)
-    module = STAGES[stage](model.train(), length=length, steps=options.steps, seed=options.seed, name_scans=scans.names)
+    module = STAGES[stage](
+        model.train(),
+        length=length,
+        steps=options.steps,
+        seed=options.seed,
+        name_scans=scans.names,
+        perceptual=options.perceptual,
+    )
     spent = spent_before(options.checkpoint)
     share = portion(length.batch, rank=options.crew.rank, size=options.crew.size, at_once=options.engine.scans_at_once)
     checkpoints = Checkpoints(
         options.checkpoint,
         spent=spent,
         every_seconds=options.checkpoint_seconds,
-        what=stage,
-        steps=options.steps,
-        progress=options.progress,
         pieces=share.pieces,
         check_every=length.check_every if length.patience and validation else None,
         crew=options.crew,
@@ -123,11 +132,14 @@ def _trainer(
     checked: bool,
 ) -> Trainer:
     length, engine, crew = stage_length(model.preset, stage), options.engine, options.crew
-    callbacks: list[Callback] = [EMAWeightAveraging(decay=length.ema_decay)]
+    average = EMAWeightAveraging(decay=length.ema_decay)
+    callbacks: list[Callback] = [average]
     if checked:
         callbacks += _stop_early(length.patience, options.best)
-    if crew.first:
-        callbacks.append(LossLog(options.log, first_step=checkpoints.spent.steps, pieces=share.pieces))
+    course = {"first_step": checkpoints.spent.steps, "pieces": share.pieces}
+    callbacks.append(LossLog(options.log, **course, crew=crew, tell=_teller(options, stage)))
+    if options.album and crew.first:
+        callbacks.append(Pictures(options.album, model, stage, average=average, **course))
     return Trainer(
         accelerator="gpu" if options.device.type == "cuda" else "cpu",
         devices=crew.a_node if crew.size > 1 else [options.device.index or 0] if options.device.type == "cuda" else 1,
@@ -150,6 +162,14 @@ def _trainer(
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
     )
+
+
+def _teller(options: FitOptions, stage: str) -> Tell | None:
+    """Return what tells the step and its loss to who watches."""
+    progress = options.progress
+    if progress is None:
+        return None
+    return lambda step, loss: progress(stage, step, options.steps, note=f"loss {loss:.4g}")
 
 
 def _stop_early(patience: int, best: Path) -> list[Callback]:

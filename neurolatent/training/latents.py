@@ -14,6 +14,7 @@ from neurolatent.training.batches import Scans, read_batch
 from neurolatent.training.checkpoint import Progress
 
 BATCH_SCANS = 16
+"""At once, unless the engine is to hold fewer."""
 LEAST_SHARE_OF_SD = 0.1
 """A latent voxel belongs to the support where people differ by at least this share of what they differ by at most."""
 
@@ -22,7 +23,13 @@ SMALLEST_SPREAD = 1e-6
 
 
 def cache_latents(
-    model: LatentDiffusionAutoencoder, scans: Scans, path: Path, *, device: torch.device, progress: Progress | None
+    model: LatentDiffusionAutoencoder,
+    scans: Scans,
+    path: Path,
+    *,
+    device: torch.device,
+    progress: Progress | None,
+    at_once: int = BATCH_SCANS,
 ) -> np.ndarray:
     """Write the latents of all scans and variants as one float16 array, whole or not at all; map it for reading."""
     preset, count = model.preset, len(scans.rows)
@@ -30,8 +37,8 @@ def cache_latents(
     with whole_file(path) as temporary:
         array = open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
         for variant in range(scans.variants):
-            for start in range(0, count, BATCH_SCANS):
-                places = range(start, min(start + BATCH_SCANS, count))
+            for start in range(0, count, at_once):
+                places = range(start, min(start + at_once, count))
                 array[places.start : places.stop, variant] = _compress(model, scans, places, variant, device=device)
                 if progress:
                     progress("latents", variant * count + places.stop, scans.variants * count)

@@ -3,22 +3,29 @@
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from statistics import median
 
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import nn
+from torch.nn.utils import clip_grad_norm_
+from typing_extensions import override
 
 from neurolatent.errors import ScanError
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
 from neurolatent.model.noise import PerSample, add_noise, gather_signal
 from neurolatent.model.presets import StageLength
 from neurolatent.model.vae import sample_posterior
+from neurolatent.shapes import Volume
+from neurolatent.training.adversary import build_adversary, ramp
 from neurolatent.training.batches import Batch
+from neurolatent.training.compression import Attempt, compression_loss
 from neurolatent.training.draws import Draws
-from neurolatent.training.losses import absolute_error, divergence, edge_error, noise_error
+from neurolatent.training.losses import noise_error
 from neurolatent.training.objectives import OBJECTIVES
+from neurolatent.training.perceptual import load_perceptual
 
 NameScans = Callable[[list[int]], list[str]]
 WARM_UP_STEPS = 50
@@ -50,9 +57,17 @@ class StageModule(LightningModule):
     want_augmented = False
 
     def __init__(
-        self, model: LatentDiffusionAutoencoder, *, length: StageLength, steps: int, seed: int, name_scans: NameScans
+        self,
+        model: LatentDiffusionAutoencoder,
+        *,
+        length: StageLength,
+        steps: int,
+        seed: int,
+        name_scans: NameScans,
+        perceptual: Path | None = None,
     ) -> None:
         super().__init__()
+        self.perceptual = perceptual
         self.length, self.steps, self.seed, self.name_scans = length, steps, seed, name_scans
         self.recent_losses: deque[float] = deque(maxlen=REMEMBERED_LOSSES)
         self.shared = Shared(model)
@@ -66,6 +81,10 @@ class StageModule(LightningModule):
         """Return the loss of each scan."""
         raise NotImplementedError
 
+    def validation_losses(self, batch: Batch, draws: Draws) -> PerSample:
+        """Return the loss of each scan by which a stage's checks are compared."""
+        return self.losses(batch, draws)
+
     def training_step(self, batch: Batch) -> torch.Tensor:
         """Return the mean loss; stop where it is not a number, or has exploded."""
         if batch["step"] != self.global_step:
@@ -75,14 +94,12 @@ class StageModule(LightningModule):
         torch.manual_seed(draws.generators[0].initial_seed())  # of dropout
         losses = self.losses(self.in_own_precision(batch), draws)
         self.refuse_exploded(losses, batch)
-        loss = losses.mean()
-        self.log("loss", loss.detach())
-        return loss
+        return losses.mean()
 
     def validation_step(self, batch: Batch) -> None:
         """Log the mean loss of people that nothing is learnt from, with the same noise every time."""
         draws = Draws(seed=VALIDATION_SEED, step=0, places=batch["places"])
-        losses = self.losses(self.in_own_precision(batch), draws)
+        losses = self.validation_losses(self.in_own_precision(batch), draws)
         self.log(VALIDATION_LOSS, losses.mean(), on_epoch=True, batch_size=len(losses))
 
     def in_own_precision(self, batch: Batch) -> Batch:
@@ -135,26 +152,51 @@ class StageModule(LightningModule):
 
 
 class CompressionStage(StageModule):
-    """The VAE: L1, edges, and a little KL."""
+    """The VAE: L1 and what its preset weighs beside it; an adversary, if any, learns along with it."""
 
     want_volumes = True
     want_augmented = True
 
     def register(self, model: LatentDiffusionAutoencoder) -> None:
         """Learn these networks."""
-        self.vae = model.vae
+        self.vae, preset = model.vae, model.preset
+        self.loss = compression_loss(preset, load_perceptual(self.perceptual) if self.perceptual else None)
+        self.adversary = build_adversary(preset, seed=self.seed) if preset.adversary_weight else None
+        if self.adversary is not None:
+            weight = next(self.vae.parameters())
+            self.adversary.to(weight.device, weight.dtype)
 
     def losses(self, batch: Batch, draws: Draws) -> PerSample:
+        """Add both sides of the contest to the loss; neither has a gradient in the other's weights."""
+        attempt = self.attempt(batch["volume"], draws)
+        losses = self.loss(attempt)
+        if self.adversary is None:
+            return losses
+        weight = self.model.preset.adversary_weight * ramp(batch["step"], self.steps)
+        persuasion = weight * self.adversary.persuade(attempt.reconstruction)
+        return losses + persuasion + self.adversary.discern(attempt.volume, attempt.reconstruction)
+
+    @override
+    def validation_losses(self, batch: Batch, draws: Draws) -> PerSample:
+        """Leave the adversary out: its word at one step does not compare with that at another."""
+        return self.loss(self.attempt(batch["volume"], draws))
+
+    def attempt(self, volume: Volume, draws: Draws) -> Attempt:
         """Reconstruct from a sample of the posterior."""
-        volume = batch["volume"]
         posterior = self.vae.encode(volume)
         reconstruction = self.vae.decode(sample_posterior(posterior, draws.normal_like(posterior.mean)))
-        preset = self.model.preset
-        return (
-            absolute_error(volume, reconstruction)
-            + preset.edge_weight * edge_error(volume, reconstruction)
-            + preset.kl_weight * divergence(posterior)
-        )
+        return Attempt(volume, reconstruction, posterior, draws)
+
+    @override
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip each network's gradient by itself: a discriminator's steep one would shorten the VAE's."""
+        for network in self.children():
+            clip_grad_norm_(network.parameters(), math.inf if gradient_clip_val is None else gradient_clip_val)
 
 
 class PretrainingStage(StageModule):

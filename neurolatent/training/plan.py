@@ -2,8 +2,9 @@
 
 import resource
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
 
 import torch
 
@@ -30,6 +31,10 @@ OWN_SETTINGS: Mapping[str, tuple[str, ...]] = {
         "edge_weight",
         "latent_variants",
         "mixed_precision",
+        "adversary_weight",
+        "perceptual_weight",
+        "structure_weight",
+        "frequency_weight",
     ),
     "denoiser": ("denoiser_widths",),
     "autoencoder": ("semantic_widths", "code_size"),
@@ -56,11 +61,8 @@ def stage_length(preset: Preset, stage: str) -> StageLength:
 
 def stage_settings(preset: Preset, stage: str) -> dict[str, object]:
     """Return what, when changed, makes the stage train again."""
-    own = {name: getattr(preset, name) for name in OWN_SETTINGS[stage]}
-    length = asdict(stage_length(preset, stage))
-    # What came later and is as it always was leaves a stage what it was.
-    unchanged = {field.name for field in fields(StageLength) if length[field.name] == field.default}
-    return {**own, **{name: value for name, value in length.items() if name not in unchanged}}
+    length = [field.name for field in fields(StageLength)]
+    return _changed(preset, OWN_SETTINGS[stage]) | _changed(stage_length(preset, stage), length)
 
 
 def estimate(
@@ -71,9 +73,12 @@ def estimate(
     augment: Augment | None = None,
     at_once: int | None = None,
     processes: int = 1,
+    perceptual: Path | None = None,
 ) -> Estimate:
     """Measure a few steps of each stage on noise, and count what will be written."""
-    seconds = trial_seconds(preset, n_scans, device, augment=augment, at_once=at_once, processes=processes)
+    seconds = trial_seconds(
+        preset, n_scans, device, augment=augment, at_once=at_once, processes=processes, perceptual=perceptual
+    )
     model = LatentDiffusionAutoencoder(preset)
     weights_bytes = 4 * sum(tensor.numel() for tensor in model.state_dict().values())
     i, j, k = preset.latent_shape
@@ -106,6 +111,7 @@ def trial_seconds(
     augment: Augment | None = None,
     at_once: int | None = None,
     processes: int = 1,
+    perceptual: Path | None = None,
 ) -> dict[str, float]:
     """Return the seconds each stage would take, the caching of latents and the augmentation of volumes included."""
     model = LatentDiffusionAutoencoder(preset).to(device)
@@ -113,7 +119,12 @@ def trial_seconds(
     for stage, module_type in STAGES.items():
         length = stage_length(preset, stage)
         module = module_type(
-            model, length=length, steps=length.steps, seed=0, name_scans=lambda rows: list(map(str, rows))
+            model,
+            length=length,
+            steps=length.steps,
+            seed=0,
+            name_scans=lambda rows: list(map(str, rows)),
+            perceptual=perceptual,
         )
         share = portion(length.batch, rank=0, size=processes, at_once=at_once)
         a_step = share.pieces * _seconds_a_step(module, share.at_once, device)
@@ -125,9 +136,17 @@ def trial_seconds(
     return {**seconds, "latents": each * n_scans * preset.latent_variants}
 
 
+def _changed(record: Preset | StageLength, names: Sequence[str]) -> dict[str, object]:
+    """Return these fields but for those at their default: what came later and is as it always was changes nothing."""
+    defaults = {field.name: field.default for field in fields(record)}
+    values = {name: getattr(record, name) for name in names}
+    return {name: value for name, value in values.items() if value != defaults[name]}
+
+
 def _seconds_a_step(module: StageModule, batch_size: int, device: torch.device) -> float:
     preset = module.model.preset
     batch = {
+        "step": 0,
         "rows": list(range(batch_size)),
         "volume": torch.rand(batch_size, 1, *preset.grid_shape, device=device),
         "latent": torch.randn(batch_size, preset.latent_channels, *preset.latent_shape, device=device),

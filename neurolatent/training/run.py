@@ -13,6 +13,8 @@ from neurolatent.training.batches import Augment
 from neurolatent.training.checkpoint import Progress
 from neurolatent.training.crew import ALONE, Crew
 from neurolatent.training.engine import DEFAULT_ENGINE, Engine
+from neurolatent.training.perceptual import hash_perceptual
+from neurolatent.training.pictures import Draw
 from neurolatent.training.plan import stage_length
 from neurolatent.volume.cache import VolumeCache
 
@@ -39,6 +41,9 @@ class Run:
     augment: Augment | None = None
     engine: Engine = DEFAULT_ENGINE
     crew: Crew = ALONE
+    draw: Draw | None = None
+    perceptual: Path | None = None
+    """ImageNet weights for the VAE's perceptual loss."""
 
     @property
     def work(self) -> Path:
@@ -53,8 +58,10 @@ class Run:
         """Hash what all stages depend on; what each needs beside it is its own matter."""
         keys = [[list(self.cache.keys[row]) for row in rows] for rows in (self.training_rows, self.validation_rows)]
         initial = read_card(self.initial).weights_hash if self.initial else None
-        augmented = [dict(self.augment.describe())] if self.augment else []  # without, a run is what it always was
-        return hash_settings([FORMAT_VERSION, self.cache.hash, self.cohort, keys, self.seed, initial, *augmented])
+        # What is not asked for leaves a run what it always was.
+        asked: list[object] = [dict(self.augment.describe())] if self.augment else []
+        asked += [{"perceptual": hash_perceptual(self.perceptual)}] if self.perceptual else []
+        return hash_settings([FORMAT_VERSION, self.cache.hash, self.cohort, keys, self.seed, initial, *asked])
 
 
 def finished_record(run: Run, stage: str, inputs: str) -> StageRecord | None:

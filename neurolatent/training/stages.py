@@ -29,7 +29,8 @@ from neurolatent.training.checkpoint import Progress
 from neurolatent.training.crew import join_crew, own_device
 from neurolatent.training.engine import DEFAULT_ENGINE, Engine
 from neurolatent.training.fit import FitOptions, fit_stage
-from neurolatent.training.latents import cache_latents, fit_scaling
+from neurolatent.training.latents import BATCH_SCANS, cache_latents, fit_scaling
+from neurolatent.training.pictures import Album, Draw
 from neurolatent.training.plan import (
     STAGES,
     Estimate,
@@ -65,6 +66,8 @@ def train(  # noqa: PLR0913 - one call states the whole training
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
     augment: Augment | None = None,
     engine: Engine = DEFAULT_ENGINE,
+    draw: Draw | None = None,
+    perceptual: Path | None = None,
 ) -> Card:
     """Train every stage on the training rows; return the card that is written beside the weights.
 
@@ -79,15 +82,17 @@ def train(  # noqa: PLR0913 - one call states the whole training
         device: Where to compute.
         max_minutes: Shorten every stage alike so that all together take about this long here.
         initial: Folder of weights to start from; the card takes over whom they have seen.
-        progress: Called as (stage, done, total).
+        progress: Called as (stage, done, total, note=the smoothed loss).
         checkpoint_seconds: Time between checkpoints: what a killed process may lose.
         augment: Changes the volumes that the VAE learns from; latents and validation read the scans as they are.
         engine: Arithmetic, memory, readers and logs.
+        draw: Draws how each stage does on the way, passed in so that no library comes with it.
+        perceptual: ImageNet weights of ConvNeXt-Small in torchvision's layout, for the VAE's perceptual loss.
 
     Several processes, started by torchrun or SLURM, train one model: each calls this, and the first of them writes.
     """
     engine.check(device)
-    options = (max_minutes, initial, progress, checkpoint_seconds, augment, engine, join_crew(device))
+    options = (max_minutes, initial, progress, checkpoint_seconds, augment, engine, join_crew(device), draw, perceptual)
     rows = (tuple(training_rows), tuple(validation_rows))
     run = Run(cache, folder, preset, *rows, cohort, seed, own_device(device), *options)
     _refuse_unfit(run)
@@ -136,6 +141,7 @@ def _trial(run: Run) -> dict[str, float]:
         augment=run.augment,
         at_once=run.engine.scans_at_once,
         processes=run.crew.size,
+        perceptual=run.perceptual,
     )
 
 
@@ -164,7 +170,8 @@ def _latents(run: Run, model: LatentDiffusionAutoencoder, inputs: str) -> np.nda
             return
         done.unlink(missing_ok=True)
         scans = Scans(run.cache, run.training_rows, run.preset.latent_variants)
-        cache_latents(model, scans, path, device=run.device, progress=run.progress)
+        at_once = run.engine.at_most(BATCH_SCANS)
+        cache_latents(model, scans, path, device=run.device, progress=run.progress, at_once=at_once)
         write_json(done, {"inputs": inputs})
 
     run.crew.first_does(write)
@@ -181,7 +188,8 @@ def _watched(run: Run, model: LatentDiffusionAutoencoder, stage: str) -> Scans |
     scans, path = Scans(run.cache, rows, 1), run.work / f"{stage}-validation-latents.npy"
     if stage == "vae":
         return scans
-    run.crew.first_does(lambda: cache_latents(model, scans, path, device=run.device, progress=None))
+    at_once = run.engine.at_most(BATCH_SCANS)
+    run.crew.first_does(lambda: cache_latents(model, scans, path, device=run.device, progress=None, at_once=at_once))
     return replace(scans, latents=np.load(path, mmap_mode="r", allow_pickle=False))
 
 
@@ -244,6 +252,8 @@ def _stage(
         augment=run.augment,
         engine=run.engine,
         crew=run.crew,
+        album=_album(run),
+        perceptual=run.perceptual,
     )
     fitted = fit_stage(model, stage, scans, options, _watched(run, model, stage))
     model.float()
@@ -253,9 +263,19 @@ def _stage(
     return read_record(read_json(done)["record"])
 
 
+def _album(run: Run) -> Album | None:
+    """Say whom the pictures show: people whom nothing is learnt from, if there are any."""
+    if run.draw is None or not run.engine.picture_seconds:
+        return None
+    rows, whose = (run.validation_rows, "validation") if run.validation_rows else (run.training_rows, "training")
+    scans, folder = Scans(run.cache, rows, 1), run.work / "pictures"
+    return Album(run.draw, scans, f"{whose} scan", folder, run.engine.picture_seconds)
+
+
 def _finish(run: Run, model: LatentDiffusionAutoencoder, stage: str, fitted: Fitted, *, inputs: str) -> None:
     """Measure a trained stage and write it; what it needed on the way goes."""
-    metrics = validate(model, stage, Scans(run.cache, run.validation_rows, 1), device=run.device)
+    scans = Scans(run.cache, run.validation_rows, 1)
+    metrics = validate(model, stage, scans, device=run.device, at_once=run.engine.scans_at_once)
     record = record_stage(run, stage, fitted, metrics=metrics)
     saved = save_part(run.folder, model, stage)
     write_json(run.work / f"{stage}.json", {"inputs": inputs, "file": saved, "record": asdict(record)})

@@ -52,8 +52,15 @@ def move(volume: OneVolume, variant: Variant | None) -> OneVolume:
     shift = torch.tensor(variant.shift_voxels) * unit_from_voxel
     theta = torch.cat([unit, shift[:, None]], dim=1).flip(0)
     theta = torch.cat([theta[:, :3].flip(1), theta[:, 3:]], dim=1)
-    grid = functional.affine_grid(theta[None], [1, *volume.shape], align_corners=False)
-    return functional.grid_sample(volume[None], grid, align_corners=False)[0]
+    return functional.grid_sample(volume[None], _grid(theta, volume.shape[1:])[None], align_corners=False)[0]
+
+
+def _grid(theta: Float[Tensor, "3 4"], shape: torch.Size) -> Float[Tensor, "i j k 3"]:
+    """Return what torch's affine_grid does, axis by axis: it multiplies matrices, which took a third of a move."""
+    i, j, k = ((2 * torch.arange(extent) + 1) / extent - 1 for extent in shape)
+    along_k, along_j, along_i, shift = theta.unbind(1)
+    plane = (i[:, None, None] * along_i + shift) + j[:, None] * along_j
+    return plane[:, :, None] + k[:, None] * along_k
 
 
 def _rotation(degrees: tuple[float, float, float]) -> Float[Tensor, "3 3"]:

@@ -1,0 +1,161 @@
+"""Train the paper's and base's constructions side by side, scaled alike, for equal time; voxels' diffusion beside them.
+
+Run:    python benchmarks/constructions.py --heads PATH/TO/IXI
+Cost:   15 minutes a contender and seed on two cores, hence 2½ hours, and 10 minutes to score each; a rerun goes on
+Expect: base's construction scores no lower, and reconstructs more than ten times as fast
+Writes: docs/results/constructions.md
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import tyro
+from contender_scores import DEVICE, People, evaluate, open_people, time_passes
+from contender_tables import draw_qualities, draw_sizes, draw_speeds
+from contenders import FACTOR, SPACING_MM, contenders, plan
+from evidence import MACHINE
+
+from neurolatent import steps
+from neurolatent.console import progress_bars, say
+from neurolatent.model.presets import PRESETS, Preset
+from neurolatent.provenance import hash_settings, read_json, write_json, write_text
+from neurolatent.training import stages
+from neurolatent.volume.preprocess import preprocess
+from neurolatent.workspace import Workspace
+
+PHANTOM_SEED = 5
+FRACTIONS = (0.44, 0.06, 0.5)
+"""Half of the people are tested: a difference of AUCs needs many."""
+
+
+@dataclass(frozen=True)
+class Constructions:
+    """What is compared, on whom."""
+
+    out: Path = Path("out/constructions")
+    """Cohorts, models and scores; a rerun goes on there."""
+    heads: Path | None = None
+    """Folder of IXI's scans, which none is trained on."""
+    people: int = 900
+    """Of the phantom, one scan each."""
+    minutes: float = 15.0
+    """Of training, a contender and seed."""
+    seeds: int = 3
+    """Of initial weights, order and noise."""
+    rebuilt: int = 60
+    """Scans of each cohort that are rebuilt from y and z_T."""
+    page: Path = Path("docs/results/constructions.md")
+    """Where the tables go."""
+
+
+def main(settings: Constructions) -> None:
+    """Prepare, train, score, write."""
+    phantom = _prepare_phantom(settings)
+    heads = _prepare_heads(settings) if settings.heads else None
+    presets = _plan_once(settings)
+    PRESETS.update({preset.name: preset for preset in presets.values()})
+    for seed in range(1, settings.seeds + 1):
+        for name, preset in presets.items():
+            _train(settings, phantom, preset, seed)
+            _score(settings, name, preset, seed, phantom, heads)
+    _time(settings, presets, phantom)
+    write_text(settings.page, _page(settings, presets))
+
+
+def _prepare_phantom(settings: Constructions) -> People:
+    root = settings.out / "phantom"
+    made = steps.PhantomSettings(subjects=settings.people, visits=1, spacing_mm=SPACING_MM)
+    with progress_bars() as progress:
+        steps.build("phantom", None, out=root, seed=PHANTOM_SEED, fractions=FRACTIONS, phantom=made, progress=progress)
+        preprocess(Workspace(root), spacing_mm=SPACING_MM, jobs=2, progress=progress)
+    return open_people(root, SPACING_MM)
+
+
+def _prepare_heads(settings: Constructions) -> People:
+    root = settings.out / "heads"
+    with progress_bars() as progress:
+        steps.build("ixi", settings.heads, out=root, progress=progress)
+        preprocess(Workspace(root), spacing_mm=SPACING_MM, jobs=2, progress=progress)
+    return open_people(root, SPACING_MM)
+
+
+def _plan_once(settings: Constructions) -> dict[str, Preset]:
+    """Return the presets with their steps; a rerun takes those that the first run's trial gave."""
+    path = settings.out / "plan.json"
+    chosen = {name: one.preset for name, one in contenders().items()}
+    inputs = hash_settings([settings.minutes, [preset.describe() for preset in chosen.values()]])
+    known: dict[str, Any] = read_json(path) if path.is_file() else {}
+    if known.get("inputs") != inputs:
+        planned = {name: plan(one, minutes=settings.minutes, device=DEVICE) for name, one in contenders().items()}
+        counts = {n: {s: getattr(p, s).steps for s in ("vae", "denoiser", "autoencoder")} for n, p in planned.items()}
+        known = {"inputs": inputs, "steps": counts}
+        write_json(path, known)
+    return {
+        name: replace(
+            preset, **{stage: replace(getattr(preset, stage), steps=n) for stage, n in known["steps"][name].items()}
+        )
+        for name, preset in chosen.items()
+    }
+
+
+def _folder(settings: Constructions, preset: Preset, seed: int) -> Path:
+    """Name a training by its settings, so that other settings train anew."""
+    return settings.out / f"{preset.name}-{hash_settings([preset.describe(), seed])[:8]}-seed-{seed}"
+
+
+def _train(settings: Constructions, phantom: People, preset: Preset, seed: int) -> None:
+    split, cache = phantom.split, phantom.cache
+    with progress_bars() as progress:
+        stages.train(
+            cache,
+            _folder(settings, preset, seed),
+            preset=preset,
+            training_rows=cache.rows_of(split.training_subjects()),
+            validation_rows=cache.rows_of(split.validation_subjects()),
+            cohort="phantom",
+            seed=seed,
+            device=DEVICE,
+            progress=progress,
+        )
+
+
+def _score(
+    settings: Constructions, name: str, preset: Preset, seed: int, phantom: People, heads: People | None
+) -> None:
+    path = _folder(settings, preset, seed) / "scores.json"
+    if not path.is_file():
+        say(f"Scoring {name}, seed {seed}")
+        write_json(path, evaluate(path.parent, phantom, heads, rebuilt=settings.rebuilt))
+
+
+def _time(settings: Constructions, presets: Mapping[str, Preset], phantom: People) -> None:
+    path = settings.out / "speeds.json"
+    folders = {name: _folder(settings, preset, 1) for name, preset in presets.items()}
+    inputs = hash_settings([str(folder) for folder in folders.values()])
+    if not path.is_file() or read_json(path)["inputs"] != inputs:
+        write_json(path, {"inputs": inputs, "seconds": time_passes(folders, phantom)})
+
+
+def _page(settings: Constructions, presets: Mapping[str, Preset]) -> str:
+    found = {
+        name: [read_json(_folder(settings, preset, seed) / "scores.json") for seed in range(1, settings.seeds + 1)]
+        for name, preset in presets.items()
+    }
+    command = " ".join(["python benchmarks/constructions.py", *(["--heads PATH/TO/IXI"] if settings.heads else [])])
+    introduction = (
+        f"Command: `{command}`. Machine: {MACHINE}. The paper's construction and base's, both at half their resolution "
+        f"({SPACING_MM:g} mm) and all widths times {FACTOR:g}, learn from the same people of a phantom of "
+        f"{settings.people} ({FRACTIONS[0]:.0%} to learn from, {FRACTIONS[2]:.0%} to be tested) for "
+        f"{settings.minutes:g} minutes each, {settings.seeds} seeds. Diffusion in voxels is the paper's own networks "
+        "without its VAE. Intervals (95 %) are from drawing people again, each person's mean over the seeds, and "
+        "condition on the trained weights."
+    )
+    seconds = read_json(settings.out / "speeds.json")["seconds"]
+    parts = ["# Constructions side by side", introduction, draw_sizes(presets, found), draw_qualities(found)]
+    return "\n\n".join([*parts, draw_speeds(seconds)]) + "\n"
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Constructions))

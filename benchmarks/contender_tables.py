@@ -1,0 +1,143 @@
+"""The tables of `constructions.py`: what was trained, what it is worth, how fast it is."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from contender_scores import AUTOENCODED, REBUILT
+from contenders import BASE, PAPER, VOXELS
+
+from neurolatent.analysis.intervals import (
+    Interval,
+    Resamples,
+    Statistic,
+    difference,
+    interval,
+    resample_subjects,
+)
+from neurolatent.analysis.scores import mean, roc_auc
+from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
+from neurolatent.model.presets import Preset
+
+Found = Mapping[str, Any]
+"""What `evaluate` returned for one contender and seed."""
+COHORTS = {"phantom": "phantom", "heads": "real heads (IXI)"}
+
+
+class Quantity(NamedTuple):
+    """Draws of the people it is about, and how it is computed from a contender's seeds."""
+
+    resamples: Resamples
+    statistic: Callable[[Sequence[Found]], Statistic]
+
+
+def draw_sizes(presets: Mapping[str, Preset], found: Mapping[str, Sequence[Found]]) -> str:
+    """Write sizes, steps and minutes."""
+    rows = [
+        "## What was trained",
+        "",
+        "| what | parameters, M | code | stage: steps × scans (minutes, of each seed) |",
+        "|---|--:|--:|---|",
+    ]
+    for name, preset in presets.items():
+        count = sum(value.numel() for value in LatentDiffusionAutoencoder(preset).parameters()) / 1e6
+        went = "; ".join(
+            f"{stage}: {getattr(preset, stage).steps} × {getattr(preset, stage).batch} "
+            f"({', '.join(_minutes(one, stage) for one in found[name])})"
+            for stage in ("vae", "denoiser", "autoencoder")
+        )
+        rows.append(f"| {name} | {count:.1f} | {preset.code_size} | {went} |")
+    return "\n".join(rows)
+
+
+def _minutes(found: Found, stage: str) -> str:
+    return f"{found['stages'][stage]['seconds'] / 60:.1f}"
+
+
+def draw_qualities(found: Mapping[str, Sequence[Found]]) -> str:
+    """Write what all are worth, and what base's construction gains over the paper's on the same people."""
+    rows = [
+        "## What it is worth",
+        "",
+        "| quantity | people | " + " | ".join(found) + f" | {BASE} − {PAPER} |",
+        "|---|--:|" + "---|" * (len(found) + 1),
+    ]
+    for title, (resamples, statistic) in _quantities(found).items():
+        values = {name: interval(resamples, statistic(seeds)) for name, seeds in found.items()}
+        gain = interval(resamples, difference(statistic(found[BASE]), statistic(found[PAPER])))
+        cells = [_cell(value) for value in (*values.values(), gain)]
+        rows.append(f"| {title} | {resamples.n_subjects} | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _quantities(found: Mapping[str, Sequence[Found]]) -> dict[str, Quantity]:
+    """Return what is compared, by its title."""
+    first = found[PAPER][0]
+    return {
+        **{
+            f"masked SSIM, {label}, {what}": _ssim(cohort, what, sorted(first[cohort][what]))
+            for cohort, label in COHORTS.items()
+            for what in ((AUTOENCODED, REBUILT) if cohort in first else ())
+        },
+        "ROC-AUC, AD against CN, from y": _auc(first["ad"]),
+        "age, mean absolute error in years, from y": _error("age_error", sorted(first["age_error"])),
+        "the same, of predicting the mean age": _error("age_error_of_mean", sorted(first["age_error"])),
+    }
+
+
+def _ssim(cohort: str, what: str, people: list[str]) -> Quantity:
+    def statistic(seeds: Sequence[Found]) -> Statistic:
+        return mean(_over_seeds([one[cohort][what] for one in seeds], people))
+
+    return Quantity(resample_subjects(people, seed=1), statistic)
+
+
+def _error(name: str, people: list[str]) -> Quantity:
+    def statistic(seeds: Sequence[Found]) -> Statistic:
+        return mean(_over_seeds([one[name] for one in seeds], people))
+
+    return Quantity(resample_subjects(people, seed=1), statistic)
+
+
+def _auc(known: Found) -> Quantity:
+    people = sorted(known["positive"])
+    sick = np.array([bool(known["positive"][person]) for person in people])
+
+    def statistic(seeds: Sequence[Found]) -> Statistic:
+        return _mean_auc(seeds, people, sick)
+
+    draws = resample_subjects(people, seed=1, strata=sick.astype(str).tolist(), stratified_by="diagnosis")
+    return Quantity(draws, statistic)
+
+
+def _over_seeds(values: list[Mapping[str, float]], people: list[str]) -> np.ndarray:
+    return np.mean([[one[person] for person in people] for one in values], axis=0)
+
+
+def _mean_auc(seeds: Sequence[Found], people: list[str], sick: np.ndarray) -> Statistic:
+    of_seed = [
+        roc_auc(sick, np.array([one["ad"]["score"][person] for person in people]), ["all"] * len(people))
+        for one in seeds
+    ]
+    return lambda weights: np.mean([statistic(weights) for statistic in of_seed], axis=0)
+
+
+def _cell(value: Interval) -> str:
+    return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
+
+
+def draw_speeds(seconds: Mapping[str, Mapping[str, float]]) -> str:
+    """Write seconds a scan of each pass, and their ratios."""
+    rows = [
+        "## How fast",
+        "",
+        "Seconds a scan, batches of 4, the shortest of 3 rounds of taking turns, each at its own sampling steps.",
+        "",
+        "| what | " + " | ".join(seconds) + f" | {PAPER} / {BASE} | {VOXELS} / {PAPER} |",
+        "|---|" + "--:|" * (len(seconds) + 2),
+    ]
+    for what in seconds[PAPER]:
+        cells = [f"{one[what]:.3g}" for one in seconds.values()]
+        ratios = [seconds[PAPER][what] / seconds[BASE][what], seconds[VOXELS][what] / seconds[PAPER][what]]
+        rows.append(f"| {what} | {' | '.join([*cells, *(f'{ratio:.1f}' for ratio in ratios)])} |")
+    return "\n".join(rows)

@@ -1,0 +1,110 @@
+"""Who stands beside whom in `constructions.py`: the paper's construction, base's, and diffusion in voxels.
+
+All are made smaller alike: half the resolution along each axis, and every width times one factor.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+
+from neurolatent.model.presets import PRESETS, Preset, StageLength, Widths
+from neurolatent.training.plan import trial_seconds
+from neurolatent.volume.space import Grid
+
+SPACING_MM = 3.0
+FACTOR = 1 / 4
+"""Of all widths: the largest at which the paper's construction learns enough in a quarter of an hour."""
+PAPER, BASE, VOXELS = "paper's construction", "base's construction", "diffusion in voxels"
+TRIAL_SCANS = 1000
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A construction, and how its time is shared out."""
+
+    preset: Preset
+    shares: Mapping[str, float]
+    """Of the time, by stage."""
+
+
+def contenders() -> dict[str, Contender]:
+    """Return them by name."""
+    compressed = {"vae": 0.5, "denoiser": 0.2, "autoencoder": 0.3}
+    return {
+        PAPER: Contender(_paper(), compressed),
+        BASE: Contender(_base(), compressed),
+        VOXELS: Contender(_voxels(), {"vae": 0.0, "denoiser": 0.4, "autoencoder": 0.6}),
+    }
+
+
+def plan(contender: Contender, *, minutes: float, device: torch.device) -> Preset:
+    """Return the preset with as many steps in each stage as fit its share of the time, as a trial here says."""
+    preset = contender.preset
+    seconds = trial_seconds(_with_steps(preset, dict.fromkeys(contender.shares, 1)), TRIAL_SCANS, device)
+    left = 60 * minutes - seconds["latents"] / TRIAL_SCANS * preset.latent_variants
+    return _with_steps(
+        preset, {stage: max(1, round(left * s / seconds[stage])) for stage, s in contender.shares.items()}
+    )
+
+
+def _with_steps(preset: Preset, steps: Mapping[str, int]) -> Preset:
+    return replace(
+        preset,
+        vae=replace(preset.vae, steps=steps["vae"]),
+        denoiser=replace(preset.denoiser, steps=steps["denoiser"]),
+        autoencoder=replace(preset.autoencoder, steps=steps["autoencoder"]),
+    )
+
+
+def _paper() -> Preset:
+    """The paper's construction; its VAE learns from what base's does, for an adversary costs SSIM, and time."""
+    return _smaller(
+        replace(PRESETS["paper"], edge_weight=PRESETS["base"].edge_weight, adversary_weight=0.0, perceptual_weight=0.0),
+        "paper-small",
+        vae=_length(batch=2, rate=1e-3),
+        denoiser=_length(batch=4, rate=5e-4),
+        autoencoder=_length(batch=4, rate=5e-4),
+    )
+
+
+def _base() -> Preset:
+    return _smaller(
+        PRESETS["base"],
+        "base-small",
+        vae=_length(batch=4, rate=2e-3),
+        denoiser=_length(batch=16, rate=1e-3),
+        autoencoder=_length(batch=16, rate=1e-3),
+    )
+
+
+def _voxels() -> Preset:
+    """The paper's networks without its VAE: narrow where voxels are many, as wide at the bottom as in the latent."""
+    widths = (16, 32, 64, 128, 192)
+    return replace(
+        _paper(), name="voxels-small", vae_widths=(), latent_channels=1, denoiser_widths=widths, attention=(16,),
+        sampling_steps=20, denoiser=_length(batch=1, rate=5e-4), autoencoder=_length(batch=1, rate=5e-4),
+    )  # fmt: skip
+
+
+def _smaller(preset: Preset, name: str, **lengths: StageLength) -> Preset:
+    def scale(widths: Widths) -> Widths:
+        return tuple(round(FACTOR * width) for width in widths)
+
+    return replace(
+        preset,
+        name=name,
+        spacing_mm=SPACING_MM,
+        grid_shape=Grid(SPACING_MM).shape,
+        view="standard",
+        vae_widths=scale(preset.vae_widths),
+        denoiser_widths=scale(preset.denoiser_widths),
+        semantic_widths=scale(preset.semantic_widths),
+        code_size=round(FACTOR * preset.code_size),
+        for_gpu=False,
+        **lengths,
+    )
+
+
+def _length(*, batch: int, rate: float) -> StageLength:
+    return StageLength(steps=1, batch=batch, learning_rate=rate, ema_decay=0.99)
