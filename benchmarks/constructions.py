@@ -20,6 +20,7 @@ from evidence import MACHINE
 from neurolatent import steps
 from neurolatent.console import progress_bars, say
 from neurolatent.model.presets import PRESETS, Preset
+from neurolatent.model.weights import read_card
 from neurolatent.provenance import hash_settings, read_json, write_json, write_text
 from neurolatent.training import stages
 from neurolatent.volume.preprocess import preprocess
@@ -54,7 +55,7 @@ def main(settings: Constructions) -> None:
     """Prepare, train, score, write."""
     phantom = _prepare_phantom(settings)
     heads = _prepare_heads(settings) if settings.heads else None
-    presets = _plan_once(settings)
+    presets = _plan_once(settings, phantom)
     PRESETS.update({preset.name: preset for preset in presets.values()})
     for seed in range(1, settings.seeds + 1):
         for name, preset in presets.items():
@@ -81,14 +82,17 @@ def _prepare_heads(settings: Constructions) -> People:
     return open_people(root, SPACING_MM)
 
 
-def _plan_once(settings: Constructions) -> dict[str, Preset]:
+def _plan_once(settings: Constructions, phantom: People) -> dict[str, Preset]:
     """Return the presets with their steps; a rerun takes those that the first run's trial gave."""
     path = settings.out / "plan.json"
     chosen = {name: one.preset for name, one in contenders().items()}
-    inputs = hash_settings([settings.minutes, [preset.describe() for preset in chosen.values()]])
+    scans = len(phantom.cache.rows_of(phantom.split.training_subjects()))
+    inputs = hash_settings([settings.minutes, scans, [preset.describe() for preset in chosen.values()]])
     known: dict[str, Any] = read_json(path) if path.is_file() else {}
     if known.get("inputs") != inputs:
-        planned = {name: plan(one, minutes=settings.minutes, device=DEVICE) for name, one in contenders().items()}
+        planned = {
+            name: plan(one, minutes=settings.minutes, scans=scans, device=DEVICE) for name, one in contenders().items()
+        }
         counts = {n: {s: getattr(p, s).steps for s in ("vae", "denoiser", "autoencoder")} for n, p in planned.items()}
         known = {"inputs": inputs, "steps": counts}
         write_json(path, known)
@@ -124,16 +128,20 @@ def _train(settings: Constructions, phantom: People, preset: Preset, seed: int) 
 def _score(
     settings: Constructions, name: str, preset: Preset, seed: int, phantom: People, heads: People | None
 ) -> None:
-    path = _folder(settings, preset, seed) / "scores.json"
-    if not path.is_file():
+    """Score what has not been scored on these people."""
+    folder = _folder(settings, preset, seed)
+    cohorts = [phantom.cache.hash, phantom.split.hash, heads.cache.hash if heads else None, settings.rebuilt]
+    inputs = hash_settings([read_card(folder).weights_hash, *cohorts])
+    path = folder / "scores.json"
+    if not path.is_file() or read_json(path).get("inputs") != inputs:
         say(f"Scoring {name}, seed {seed}")
-        write_json(path, evaluate(path.parent, phantom, heads, rebuilt=settings.rebuilt))
+        write_json(path, {"inputs": inputs, **evaluate(folder, phantom, heads, rebuilt=settings.rebuilt)})
 
 
 def _time(settings: Constructions, presets: Mapping[str, Preset], phantom: People) -> None:
     path = settings.out / "speeds.json"
     folders = {name: _folder(settings, preset, 1) for name, preset in presets.items()}
-    inputs = hash_settings([str(folder) for folder in folders.values()])
+    inputs = hash_settings([read_card(folder).weights_hash for folder in folders.values()])
     if not path.is_file() or read_json(path)["inputs"] != inputs:
         write_json(path, {"inputs": inputs, "seconds": time_passes(folders, phantom)})
 
@@ -145,8 +153,8 @@ def _page(settings: Constructions, presets: Mapping[str, Preset]) -> str:
     }
     command = " ".join(["python benchmarks/constructions.py", *(["--heads PATH/TO/IXI"] if settings.heads else [])])
     introduction = (
-        f"Command: `{command}`. Machine: {MACHINE}. The paper's construction and base's, both at half their resolution "
-        f"({SPACING_MM:g} mm) and all widths times {FACTOR:g}, learn from the same people of a phantom of "
+        f"Command: `{command}`. Machine: {MACHINE}. The paper's construction and base's, both at {SPACING_MM:g} mm "
+        f"instead of 1.5 and with all widths times {FACTOR:g}, learn from the same people of a phantom of "
         f"{settings.people} ({FRACTIONS[0]:.0%} to learn from, {FRACTIONS[2]:.0%} to be tested) for "
         f"{settings.minutes:g} minutes each, {settings.seeds} seeds. Diffusion in voxels is the paper's own networks "
         "without its VAE. Intervals (95 %) are from drawing people again, each person's mean over the seeds, and "

@@ -65,8 +65,9 @@ class Train:
         return 0
 
     def _train(self, progress: Report | None) -> Path:
-        from neurolatent.report.training_pictures import draw_sheet  # matplotlib loads only here
-
+        draw_sheet = None
+        if self.engine.picture_seconds and started_as().first:
+            from neurolatent.report.training_pictures import draw_sheet  # matplotlib loads only here
         return model_steps.train(
             self.workspace,
             preset=self.preset,

@@ -20,11 +20,11 @@ from neurolatent.model.published.importing import PUBLISHED_SCALE, PublishedFile
 from neurolatent.provenance import whole_file
 from neurolatent.training.crew import started_as
 from neurolatent.training.engine import DEFAULT_ENGINE, Engine
-from neurolatent.training.pictures import Draw
 from neurolatent.volume.cache import VolumeCache, open_cache
 from neurolatent.workspace import Workspace
 
 if TYPE_CHECKING:
+    from neurolatent.training.pictures import Draw
     from neurolatent.volume.augment import Augmentation
 
 SHIPPED_RUN = "demo"
@@ -89,7 +89,7 @@ def train(  # noqa: PLR0913 - one call states the whole training
     seed: int = 1,
     device: DeviceName = "auto",
     engine: Engine = DEFAULT_ENGINE,
-    draw: Draw | None = None,
+    draw: "Draw | None" = None,
     perceptual: Path | None = None,
     progress: Report | None = None,
 ) -> Path:

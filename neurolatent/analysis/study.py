@@ -18,7 +18,7 @@ from neurolatent.cohort.sidecar import Sidecar, read_sidecar
 from neurolatent.cohort.splits import Split, read_split
 from neurolatent.cohort.visits import Visit, read_visits
 from neurolatent.errors import SettingsError
-from neurolatent.model.presets import PRESETS
+from neurolatent.model.presets import find_preset
 from neurolatent.model.weights import Card, load_autoencoder, read_card
 from neurolatent.shapes import FeatureArray, VolumeArray
 from neurolatent.volume.cache import VolumeCache, open_cache
@@ -104,7 +104,7 @@ class Study:
     @property
     def sampling_steps(self) -> int:
         """The preset's own number of steps, to the codes and back."""
-        return PRESETS[self.card.preset].sampling_steps
+        return find_preset(self.card.preset).sampling_steps
 
     @cached_property
     def held_out(self) -> VolumeCache | None:
@@ -164,7 +164,7 @@ def open_study(
 ) -> Study:
     """Open what the steps before left, and refuse what does not belong together."""
     card = read_card(workspace.model(run))
-    preset = PRESETS[card.preset]
+    preset = find_preset(card.preset)
     cache = open_cache(workspace.cache(preset.spacing_mm, preset.view))
     refuse_other_preprocessing(cache, card)
     codes = open_codes(workspace.codes(run))

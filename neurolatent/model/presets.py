@@ -71,7 +71,7 @@ class Preset:
     """As published: down-samplings of the latent at which its places attend to each other."""
     adversary_weight: float = 0.0
     """Of the patch discriminator against which the VAE learns; 0 builds none."""
-    perceptual_weight: float = 0.001
+    perceptual_weight: float = 0.0
     """Of features of an ImageNet network, where its file is given; without a file edges stand in."""
     structure_weight: float = 0.0
     """Of multi-scale SSIM."""
@@ -130,7 +130,7 @@ PRESETS = {
             vae=StageLength(steps=6000, batch=4, learning_rate=1e-3, ema_decay=0.998),
             denoiser=StageLength(steps=8000, batch=16, learning_rate=5e-4, ema_decay=0.998, patience=10),
             autoencoder=StageLength(steps=8000, batch=16, learning_rate=5e-4, ema_decay=0.998, patience=10),
-            for_gpu=True,
+            perceptual_weight=0.001, for_gpu=True,
         ),
         Preset(
             name="paper", spacing_mm=1.5, grid_shape=(128, 160, 128), latent_channels=3, code_size=768,

@@ -68,6 +68,8 @@ class Card:
     seed: int
     augmentation: Mapping[str, float] | None = None
     """How the volumes were changed that this training's VAE learnt from; a card without it means not at all."""
+    perceptual: str | None = None
+    """SHA-256 of the ImageNet weights by whose eyes this training's VAE learnt; a card without it means by none."""
     imported: Mapping[str, str] | None = None
     """Network to SHA-256 of the file that weights from elsewhere were read from; a card without it means made here."""
     registration: str | None = None

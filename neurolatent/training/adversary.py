@@ -51,7 +51,7 @@ def build_adversary(preset: Preset, *, seed: int) -> Adversary:
     """Build the discriminator of a preset, as wide as its VAE begins but no wider than published, from a seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return Adversary(width=min(MOST_WIDTH, *preset.vae_widths), layers=count_layers(preset.grid_shape))
+        return Adversary(width=min((MOST_WIDTH, *preset.vae_widths)), layers=count_layers(preset.grid_shape))
 
 
 def count_layers(grid_shape: tuple[int, int, int]) -> int:

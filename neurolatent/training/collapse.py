@@ -9,7 +9,8 @@ from torch import Tensor
 
 from neurolatent.device import autocast
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
-from neurolatent.shapes import Latent
+from neurolatent.model.vae import Compressed
+from neurolatent.shapes import Latent, Volume
 from neurolatent.training.batches import Scans, read_batch
 
 ACTIVE_SHARE = 0.01
@@ -19,7 +20,7 @@ USED_SHARE = 1e-4
 PROBED_SCANS = 8
 
 PerChannel = Float[Tensor, " channel"]
-Typical = Float[Tensor, "1 channel i j k"]
+Typical = Float[Tensor, "1 channel coarse_i coarse_j coarse_k"]
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,10 @@ def measure_channels(model: LatentDiffusionAutoencoder, scans: Scans, places: li
     signal = means.double().var(0)
     told = (signal / (signal + noise)).nan_to_num(0).flatten(1).amax(1)
     typical = means.mean(0, keepdim=True)
-    change = [_change(model, means[:PROBED_SCANS], typical, [channel]) for channel in range(means.shape[1])]
-    everything = _change(model, means[:PROBED_SCANS], typical, list(range(means.shape[1])))
+    probed, channels = means[:PROBED_SCANS], range(means.shape[1])
+    decoded = _decode(model, probed)
+    change = [_change(model, probed, typical, [channel], decoded) for channel in channels]
+    everything = _change(model, probed, typical, list(channels), decoded)
     used = torch.stack(change) / everything.clamp(min=torch.finfo(everything.dtype).tiny)
     return ChannelUse(told.float().cpu(), used.float().cpu())
 
@@ -89,13 +92,15 @@ def _encode(model: LatentDiffusionAutoencoder, scans: Scans, places: list[int]) 
     return torch.cat(means), variance
 
 
-def _change(model: LatentDiffusionAutoencoder, latent: Latent, typical: Typical, channels: list[int]) -> Tensor:
+def _decode(model: LatentDiffusionAutoencoder, latent: Compressed) -> Volume:
+    with autocast(model.device, enabled=model.preset.mixed_precision):
+        return torch.cat([model.vae.decode(one) for one in latent.split(1)])
+
+
+def _change(
+    model: LatentDiffusionAutoencoder, latent: Compressed, typical: Typical, channels: list[int], decoded: Volume
+) -> Tensor:
     """Return the mean squared change of reconstructions, these channels being everybody's mean."""
     changed = latent.clone()
     changed[:, channels] = typical[:, channels].expand_as(latent[:, channels])
-    total = torch.zeros((), dtype=torch.float64, device=latent.device)
-    for one, other in zip(latent.split(1), changed.split(1), strict=True):
-        with autocast(model.device, enabled=model.preset.mixed_precision):
-            difference = model.vae.decode(one) - model.vae.decode(other)
-        total = total + (difference.double() ** 2).mean() / len(latent)
-    return total
+    return ((_decode(model, changed) - decoded).double() ** 2).mean()

@@ -50,10 +50,6 @@ class Engine:
             return LIGHTNING_NAMES["bf16" if mixed and has_fast_bfloat16(device) else "fp32"]
         return LIGHTNING_NAMES[self.precision]
 
-    def at_most(self, scans: int) -> int:
-        """Return how many of so many scans may be held at once where no gradient is needed."""
-        return min(scans, self.scans_at_once or scans)
-
     def readers(self, device: torch.device) -> int:
         """Return how many processes read ahead."""
         return self.workers if self.workers is not None else 2 if device.type == "cuda" else 0

@@ -13,8 +13,6 @@ from neurolatent.provenance import whole_file
 from neurolatent.training.batches import Scans, read_batch
 from neurolatent.training.checkpoint import Progress
 
-BATCH_SCANS = 16
-"""At once, unless the engine is to hold fewer."""
 LEAST_SHARE_OF_SD = 0.1
 """A latent voxel belongs to the support where people differ by at least this share of what they differ by at most."""
 
@@ -23,25 +21,21 @@ SMALLEST_SPREAD = 1e-6
 
 
 def cache_latents(
-    model: LatentDiffusionAutoencoder,
-    scans: Scans,
-    path: Path,
-    *,
-    device: torch.device,
-    progress: Progress | None,
-    at_once: int = BATCH_SCANS,
+    model: LatentDiffusionAutoencoder, scans: Scans, path: Path, *, device: torch.device, progress: Progress | None
 ) -> np.ndarray:
-    """Write the latents of all scans and variants as one float16 array, whole or not at all; map it for reading."""
+    """Write the latents of all scans and variants as one float16 array, whole or not at all; map it for reading.
+
+    One scan at a time: it needs least memory, and what else lies in a batch changes the last bits of a latent.
+    """
     preset, count = model.preset, len(scans.rows)
     shape = (count, scans.variants, preset.latent_channels, *preset.latent_shape)
     with whole_file(path) as temporary:
         array = open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
         for variant in range(scans.variants):
-            for start in range(0, count, at_once):
-                places = range(start, min(start + at_once, count))
-                array[places.start : places.stop, variant] = _compress(model, scans, places, variant, device=device)
+            for place in range(count):
+                array[place, variant] = _compress(model, scans, place, variant, device=device)
                 if progress:
-                    progress("latents", variant * count + places.stop, scans.variants * count)
+                    progress("latents", variant * count + place + 1, scans.variants * count)
         array.flush()
     return np.load(path, mmap_mode="r", allow_pickle=False)
 
@@ -69,14 +63,13 @@ def fit_scaling(model: LatentDiffusionAutoencoder, latents: np.ndarray) -> None:
 
 @torch.no_grad()
 def _compress(
-    model: LatentDiffusionAutoencoder, scans: Scans, places: range, variant: int, *, device: torch.device
+    model: LatentDiffusionAutoencoder, scans: Scans, place: int, variant: int, *, device: torch.device
 ) -> np.ndarray:
-    batch = read_batch(scans, places, [variant] * len(places), want_volumes=True, want_latents=False)
+    batch = read_batch(scans, [place], [variant], want_volumes=True, want_latents=False)
     with autocast(device, enabled=model.preset.mixed_precision):
-        mean = model.vae.encode(batch["volume"].to(device)).mean
-    for row, fine in zip(batch["rows"], torch.isfinite(mean).flatten(1).all(1).tolist(), strict=True):
-        if not fine:
-            name = scans.names([row])[0]
-            msg = f"{name}: expected a finite latent, got NaN. Look at this scan, preprocess it again or leave it out."
-            raise ScanError(msg)
+        mean = model.vae.encode(batch["volume"].to(device)).mean[0]
+    if not torch.isfinite(mean).all():
+        name = scans.names(batch["rows"])[0]
+        msg = f"{name}: expected a finite latent, got NaN. Look at this scan, preprocess it again or leave it out."
+        raise ScanError(msg)
     return mean.cpu().numpy().astype(np.float16)

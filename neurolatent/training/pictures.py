@@ -4,6 +4,7 @@ Who draws is passed in, for this package knows no drawing library. Nothing here 
 generators of its own, weights and modes are put back, and only the first process draws, without asking the others.
 """
 
+import logging
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -86,7 +87,7 @@ class Pictures(Callback):
         pieces: int,
     ) -> None:
         self.album, self.model, self.stage, self.average, self.pieces = album, model, stage, average, pieces
-        self.wait, self.left_at, self.drawn = album.every_seconds, time.monotonic(), first_step
+        self.wait, self.left_at, self.drawn, self.possible = album.every_seconds, time.monotonic(), first_step, True
         if not first_step:
             for leftover in album.folder.glob(f"{stage}-step-*.png"):
                 leftover.unlink()  # of another course
@@ -100,7 +101,7 @@ class Pictures(Callback):
             return
         self.average.on_validation_epoch_start(trainer, pl_module)
         try:
-            self._draw(trainer)
+            self._draw_if_possible(trainer)
         finally:
             self.average.on_validation_epoch_end(trainer, pl_module)
 
@@ -108,7 +109,23 @@ class Pictures(Callback):
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draw once more; the average has replaced the weights by then."""
         if trainer.global_step > self.drawn:
+            self._draw_if_possible(trainer)
+
+    def _draw_if_possible(self, trainer: Trainer) -> None:
+        """Draw, or say why not and draw no more: a picture is not worth a training, whatever goes wrong."""
+        if not self.possible:
+            return
+        try:
             self._draw(trainer)
+        except Exception as error:  # noqa: BLE001
+            self.possible = False
+            reason = str(error).partition("\n")[0]
+            logging.getLogger(__name__).warning(
+                "%s: expected to draw a picture, got %s (%s). The stage goes on without pictures.",
+                self.album.folder,
+                type(error).__name__,
+                reason,
+            )
 
     def _draw(self, trainer: Trainer) -> None:
         started_at, step, name = time.monotonic(), trainer.global_step, self.model.preset.name

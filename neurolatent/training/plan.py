@@ -24,6 +24,7 @@ STAGES: Mapping[str, type[StageModule]] = {
 """In the order in which they train; each is also the name of its file of weights."""
 OWN_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "vae": (
+        "construction",
         "grid_shape",
         "latent_channels",
         "vae_widths",
@@ -36,7 +37,7 @@ OWN_SETTINGS: Mapping[str, tuple[str, ...]] = {
         "structure_weight",
         "frequency_weight",
     ),
-    "denoiser": ("denoiser_widths",),
+    "denoiser": ("denoiser_widths", "attention"),
     "autoencoder": ("semantic_widths", "code_size"),
 }
 """What of the preset each stage adds to what the stages before it depend on."""
@@ -131,8 +132,8 @@ def trial_seconds(
         if augment and module.want_augmented:
             a_step += share.pieces * share.at_once * _seconds_to_augment(augment, preset)
         seconds[stage] = OVERHEAD * length.steps * a_step
-    volume = torch.rand(min(preset.vae.batch, at_once or preset.vae.batch), 1, *preset.grid_shape, device=device)
-    each = _shortest(lambda: model.compress(volume)) / len(volume)
+    volume = torch.rand(1, 1, *preset.grid_shape, device=device)
+    each = _shortest(lambda: model.compress(volume))
     return {**seconds, "latents": each * n_scans * preset.latent_variants}
 
 

@@ -1,5 +1,7 @@
 """Likeness that a blurred reconstruction lacks, told without a pretrained network: structure and frequencies."""
 
+from functools import cache
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -76,11 +78,17 @@ def _similarities(x: Volume, y: Volume) -> tuple[PerSample, PerSample]:
 
 def _smooth(values: Moments, axis: int) -> Moments:
     """Weigh with a Gaussian window along one axis; on a grid smaller than the window, with what there is of it."""
-    extent = values.shape[axis]
+    columns = _windows(values.shape[axis]).to(values.device, values.dtype)
+    return torch.movedim(torch.movedim(values, axis, -1) @ columns, -1, axis)
+
+
+@cache
+def _windows(extent: int) -> Float[Tensor, "extent position"]:
+    """Column p holds the window that begins at voxel p."""
     window = min(WINDOW_VOXELS, extent)
-    offsets = torch.arange(window, device=values.device) - (window - 1) / 2
-    weights = torch.exp(-((offsets / SIGMA_VOXELS) ** 2) / 2).to(values.dtype)
-    columns = values.new_zeros(extent, extent - window + 1)
+    offsets = torch.arange(window, dtype=torch.float64) - (window - 1) / 2
+    weights = torch.exp(-((offsets / SIGMA_VOXELS) ** 2) / 2)
+    columns = torch.zeros(extent, extent - window + 1, dtype=torch.float64)
     for position in range(columns.shape[1]):
         columns[position : position + window, position] = weights / weights.sum()
-    return torch.movedim(torch.movedim(values, axis, -1) @ columns, -1, axis)
+    return columns

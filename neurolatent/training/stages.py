@@ -29,7 +29,8 @@ from neurolatent.training.checkpoint import Progress
 from neurolatent.training.crew import join_crew, own_device
 from neurolatent.training.engine import DEFAULT_ENGINE, Engine
 from neurolatent.training.fit import FitOptions, fit_stage
-from neurolatent.training.latents import BATCH_SCANS, cache_latents, fit_scaling
+from neurolatent.training.latents import cache_latents, fit_scaling
+from neurolatent.training.perceptual import hash_perceptual
 from neurolatent.training.pictures import Album, Draw
 from neurolatent.training.plan import (
     STAGES,
@@ -130,6 +131,7 @@ def _describe(
         licence=LICENCE,
         seed=run.seed,
         augmentation=run.augment.describe() if run.augment else None,
+        perceptual=hash_perceptual(run.perceptual) if run.perceptual else None,
     )
 
 
@@ -146,11 +148,15 @@ def _trial(run: Run) -> dict[str, float]:
 
 
 def _sweep(run: Run) -> None:
-    for leftover in [*run.folder.glob(".partial-*"), *run.work.glob(".partial-*")]:
+    for leftover in [*run.folder.glob(".partial-*"), *run.work.rglob(".partial-*")]:
         leftover.unlink()  # of a process that was killed while it wrote
 
 
 def _refuse_unfit(run: Run) -> None:
+    if run.perceptual and not run.preset.perceptual_weight:
+        expected = "expected a preset that gives the perceptual loss a weight"
+        msg = f"--perceptual {run.perceptual}: {expected}, got {run.preset.name!r}. Use base or paper."
+        raise SettingsError(msg)
     shape = run.cache.grid.shape
     if shape != run.preset.grid_shape:
         expected = f"expected volumes of {run.preset.grid_shape} at {run.preset.spacing_mm:g} mm"
@@ -170,8 +176,7 @@ def _latents(run: Run, model: LatentDiffusionAutoencoder, inputs: str) -> np.nda
             return
         done.unlink(missing_ok=True)
         scans = Scans(run.cache, run.training_rows, run.preset.latent_variants)
-        at_once = run.engine.at_most(BATCH_SCANS)
-        cache_latents(model, scans, path, device=run.device, progress=run.progress, at_once=at_once)
+        cache_latents(model, scans, path, device=run.device, progress=run.progress)
         write_json(done, {"inputs": inputs})
 
     run.crew.first_does(write)
@@ -188,8 +193,7 @@ def _watched(run: Run, model: LatentDiffusionAutoencoder, stage: str) -> Scans |
     scans, path = Scans(run.cache, rows, 1), run.work / f"{stage}-validation-latents.npy"
     if stage == "vae":
         return scans
-    at_once = run.engine.at_most(BATCH_SCANS)
-    run.crew.first_does(lambda: cache_latents(model, scans, path, device=run.device, progress=None, at_once=at_once))
+    run.crew.first_does(lambda: cache_latents(model, scans, path, device=run.device, progress=None))
     return replace(scans, latents=np.load(path, mmap_mode="r", allow_pickle=False))
 
 

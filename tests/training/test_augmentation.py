@@ -96,7 +96,7 @@ def test_augmentation_changes_the_weights_and_the_card_says_how(brains, tmp_path
 
 def test_another_augmentation_trains_anew_and_the_same_does_not(brains, tmp_path):
     told = []
-    options = {"preset": SHORT, "progress": lambda what, *_: told.append(what)}
+    options = {"preset": SHORT, "progress": lambda what, *_, note="": told.append(what)}
     train_tiny(brains, tmp_path, **options)
     first = hash_of(tmp_path, "vae")
     for share in (0.5, 0.4):

@@ -80,7 +80,7 @@ def test_every_weight_of_a_preset_counts(perceptual):
 
 @pytest.mark.parametrize(("edges", "expected"), [(0.0, STAND_IN_EDGES), (2.0, 2.0)])
 def test_edges_stand_in_for_a_perceptual_loss_without_a_file(perceptual, edges, expected):
-    preset = replace(TINY, edge_weight=edges)
+    preset = replace(TINY, perceptual_weight=0.001, edge_weight=edges)
     attempt = draw_attempt()
     standing_in, given = compression_loss(preset), compression_loss(preset, perceptual)
     torch.testing.assert_close(standing_in(attempt), compression_loss(replace(preset, edge_weight=expected))(attempt))
@@ -100,6 +100,8 @@ def test_a_weight_left_as_it_is_leaves_a_stage_what_it_was(name):
         "mixed_precision", "steps", "batch", "learning_rate", "ema_decay",
     }  # fmt: skip
     changed = replace(TINY, **{name: 0.75})
+    assert "attention" not in stage_settings(TINY, "denoiser")
+    assert stage_settings(replace(TINY, attention=(4,)), "denoiser")["attention"] == (4,)
     assert stage_settings(changed, "vae") == {**settings, name: 0.75}
     assert stage_settings(changed, "denoiser") == stage_settings(TINY, "denoiser")
 

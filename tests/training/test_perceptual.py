@@ -1,6 +1,7 @@
 """Features of a network that learnt from pictures: what they see, and what they leave alone."""
 
 import copy
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -9,18 +10,20 @@ from safetensors.torch import save_file
 from torch.nn import functional
 
 from neurolatent import cli, model_steps
-from neurolatent.errors import WeightsError
+from neurolatent.errors import SettingsError, WeightsError
 from neurolatent.model.presets import PRESETS
 from neurolatent.model.published.convnext import ConvNeXt
 from neurolatent.model.published.imagenet import STEM
 from neurolatent.model.published.sizes import SemanticSizes
+from neurolatent.provenance import hash_file
 from neurolatent.training import perceptual, stages
 from neurolatent.training.draws import Draws
 from neurolatent.training.modules import CompressionStage
 from neurolatent.training.perceptual import Perceptual, load_perceptual
 from tests.training.conftest import train_tiny
-from tests.training.test_engine import SHORT
+from tests.training.test_engine import SHORT as PLAIN
 
+SHORT = replace(PLAIN, perceptual_weight=0.001)
 SIZES = SemanticSizes(widths=(4, 6, 8, 16), blocks=(1, 1, 2, 1))
 
 
@@ -79,7 +82,7 @@ def test_a_slice_too_small_for_the_last_level_is_seen_by_the_others(network):
 def test_it_is_no_part_of_the_stage_and_copied_by_nobody(network, tmp_path, monkeypatch):
     from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
 
-    tiny, calls = PRESETS["tiny"], []
+    tiny, calls = SHORT, []
     model = LatentDiffusionAutoencoder(tiny)
     options = {"length": tiny.vae, "steps": 4, "seed": 1, "name_scans": list}
     stage = CompressionStage(model, **options, perceptual=tmp_path / "convnext.safetensors")
@@ -106,6 +109,14 @@ def test_the_file_decides_whether_a_training_is_another(network, brains, tmp_pat
     told.clear()
     train_tiny(brains, tmp_path / "run", **options, perceptual=path)
     assert all("finished before" in what for what in told)
+
+
+def test_the_card_names_the_file_and_a_preset_without_its_weight_is_refused(network, brains, tmp_path):
+    path = write_weights(tmp_path / "eyes.safetensors", 0)
+    card = train_tiny(brains, tmp_path / "run", preset=SHORT, perceptual=path)
+    assert card.perceptual == hash_file(path)
+    with pytest.raises(SettingsError, match="expected a preset that gives the perceptual loss a weight, got 'tiny'"):
+        train_tiny(brains, tmp_path, perceptual=path)
 
 
 def test_a_missing_file_is_refused(brains, tmp_path):

@@ -92,6 +92,18 @@ def test_no_pictures_where_none_are_wanted_and_no_negative_seconds(brains, tmp_p
         train_tiny(brains, tmp_path, engine=Engine(picture_seconds=-1.0))
 
 
+def test_a_picture_that_cannot_be_drawn_stops_no_training(brains, tmp_path, caplog):
+    def full_disk(sheet, path):
+        raise OSError(28, f"No space left on device: {sheet.title}, {path.name}")
+
+    plain = train_tiny(brains, tmp_path / "plain", preset=SHORT)
+    card = train_tiny(brains, tmp_path / "full", preset=SHORT, engine=OFTEN, draw=full_disk)
+    assert card.weights_hash == plain.weights_hash
+    said = [record.message for record in caplog.records if "expected to draw a picture" in record.message]
+    assert len(said) == len(STAGES)
+    assert all("got OSError" in line and "No space left" in line for line in said)
+
+
 def test_modes_and_random_numbers_are_left_as_they_were(brains):
     model = LatentDiffusionAutoencoder(TINY).train()
     model.denoiser.eval()

@@ -45,7 +45,7 @@ def test_scaled_training_latents_have_unit_variance_inside_the_support(trained, 
 def test_finished_stages_are_not_redone_and_said_so(trained, brains):
     before = {path: path.stat().st_mtime_ns for path in trained.glob("*.safetensors")}
     told = []
-    card = train_tiny(brains, trained, progress=lambda *what: told.append(what))
+    card = train_tiny(brains, trained, progress=lambda *what, note="": told.append(what))
     assert {path: path.stat().st_mtime_ns for path in trained.glob("*.safetensors")} == before
     assert [what for what, _, _ in told] == [f"{stage} (finished before)" for stage in card.stages]
 

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 
 from neurolatent.model.weights import load_autoencoder
-from neurolatent.training import latents
 from neurolatent.training.batches import Scans
-from neurolatent.training.engine import Engine
-from neurolatent.training.latents import BATCH_SCANS, cache_latents
+from neurolatent.training.latents import cache_latents
 from neurolatent.training.validation import validate
 from tests.training.conftest import CPU
 
@@ -40,17 +38,8 @@ def test_metrics_do_not_depend_on_how_many_scans_are_held(model, brains, monkeyp
     assert sum(counts) >= 11
 
 
-def test_latents_do_not_depend_on_how_many_scans_are_held(model, brains, monkeypatch, tmp_path):
-    scans = Scans(brains, range(12), 2)
-    options = {"device": CPU, "progress": None}
-    expected = np.array(cache_latents(model, scans, tmp_path / "all.npy", **options))
+def test_latents_are_computed_one_scan_at_a_time(model, brains, monkeypatch, tmp_path):
     counts = watch(monkeypatch, model.vae, "encode")
-    few = cache_latents(model, scans, tmp_path / "few.npy", at_once=5, **options)
-    assert counts == [5, 5, 2] * 2
-    np.testing.assert_allclose(few, expected, atol=2e-3)
-
-
-def test_training_caches_no_more_scans_at_once_than_the_engine_allows(monkeypatch):
-    assert Engine().at_most(BATCH_SCANS) == latents.BATCH_SCANS
-    assert Engine(scans_at_once=2).at_most(BATCH_SCANS) == 2
-    assert Engine(scans_at_once=64).at_most(BATCH_SCANS) == BATCH_SCANS
+    found = cache_latents(model, Scans(brains, range(4), 2), tmp_path / "latents.npy", device=CPU, progress=None)
+    assert counts == [1] * 8
+    assert len(np.unique(found.reshape(8, -1), axis=0)) == 8
