@@ -47,13 +47,14 @@ def main(arguments: list[str] | None = None) -> None:
     preset, device, out = find_preset(options.preset), pick_device(options.device), options.out / options.preset
     jobs = options.jobs or usable_cores()
     cohort = open_cohort(out, people=options.people, preset=preset, template=options.template, jobs=jobs)
-    keep = partial(_once, out / "parts", [cohort.cache.hash, options.minutes, options.seed, device.type])
+    inputs = [cohort.cache.hash, options.minutes, options.seed, _name(device), torch.__version__]
+    keep, weights = partial(_once, out / "parts", inputs), out / f"model-{hash_settings(inputs)[:8]}"
     keep("setting", lambda: _describe(options, preset, device, cohort))
-    keep("training", lambda: _train(options, preset, device, cohort, out / "model"))
-    model, _ = load_autoencoder(out / "model", device=device)
+    keep("training", lambda: _train(options, preset, device, cohort, weights))
+    model, card = load_autoencoder(weights, device=device)
     generator = Generator(model, device, preset.sampling_steps)
-    keep("likeness", lambda: gpu_quality.measure_likeness(cohort, generator))
-    keep("probes", lambda: gpu_quality.measure_probes(cohort, generator))
+    keep("likeness", lambda: gpu_quality.measure_likeness(cohort, generator), card.weights_hash)
+    keep("probes", lambda: gpu_quality.measure_probes(cohort, generator), card.weights_hash)
     for what in SPEEDS:
         measure = partial(gpu_speed.measure, model, what, repeats=options.repeats, with_compiler=options.compile)
         keep(what, measure, options.repeats, options.compile)
@@ -78,7 +79,10 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, help="processes that image people; all cores by default")
     parser.add_argument("--seed", type=int, default=1, help="of the training")
     parser.add_argument("--compile", action=argparse.BooleanOptionalAction, default=True, help="try torch.compile too")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.repeats < 1:
+        parser.error(f"--repeats: expected at least 1, got {options.repeats}.")
+    return options
 
 
 def _once(folder: Path, inputs: list[Any], name: str, measure: Callable[[], Mapping[str, Any]], *more: Any) -> None:
@@ -94,7 +98,7 @@ def _once(folder: Path, inputs: list[Any], name: str, measure: Callable[[], Mapp
 def _describe(options: argparse.Namespace, preset: Preset, device: torch.device, cohort: Cohort) -> Section:
     on_gpu = device.type == "cuda"
     return {
-        "device": torch.cuda.get_device_name(device) if on_gpu else f"CPU ({platform.machine()})",
+        "device": _name(device),
         "on_gpu": on_gpu,
         "preset": preset.name,
         "grid": list(preset.grid_shape),
@@ -106,6 +110,10 @@ def _describe(options: argparse.Namespace, preset: Preset, device: torch.device,
         "tf32_convolutions": torch.backends.cudnn.allow_tf32,
         "versions": {**versions(), "torch": torch.__version__, "python": platform.python_version()},
     }
+
+
+def _name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({platform.machine()})"
 
 
 def _train(options: argparse.Namespace, preset: Preset, device: torch.device, cohort: Cohort, folder: Path) -> Section:

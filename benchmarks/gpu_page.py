@@ -117,7 +117,7 @@ def _speeds(found: Found) -> Iterable[list[str]]:
         variants = found.get(part, {})
         half = variants.get("bf16", {})
         if "seconds" not in half:
-            yield [row, *[half.get("why_not", NOTHING) if n == 1 else NOTHING for n in range(6)]]
+            yield [row, *[_whole(half.get("why_not", NOTHING)) if n == 1 else NOTHING for n in range(6)]]
             continue
         speed = f"{_short(half['scans_per_second'])} ({_short(half['low'])} to {_short(half['high'])})"
         ratios = [_ratio(half, variants["fp32"]), _ratio(variants["bf16, compiled"], half)]
@@ -127,7 +127,12 @@ def _speeds(found: Found) -> Iterable[list[str]]:
 
 def _ratio(one: Found, other: Found) -> str:
     lacking = one.get("why_not") or other.get("why_not")
-    return lacking.replace("|", "/") if lacking else f"{other['seconds'] / one['seconds']:.2f}"
+    return _whole(lacking) if lacking else f"{other['seconds'] / one['seconds']:.2f}"
+
+
+def _whole(text: str) -> str:
+    """Return what stays one cell of a table."""
+    return text.replace("|", "/")
 
 
 def _short(number: float) -> str:

@@ -1,11 +1,11 @@
 """How fast a pass or a training step is, in which arithmetic, compiled or not, and how much memory it takes."""
 
 import copy
-import statistics
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
@@ -13,6 +13,8 @@ from neurolatent.training.draws import Draws
 from neurolatent.training.plan import STAGES, stage_length
 
 WARM_UP = 2
+MISTAKES = (KeyError, TypeError, AttributeError, AssertionError)
+"""What is wrong with the program, and says nothing of a GPU."""
 METHODS = (
     ("vae", "encode"), ("vae", "decode"), ("denoiser", "descend"), ("denoiser", "ascend"),
     ("semantic", "forward"), ("gradient", "forward"),
@@ -46,25 +48,16 @@ def measure(model: LatentDiffusionAutoencoder, what: str, *, repeats: int, with_
         if compiled and not with_compiler:
             found[name] = {"why_not": "not tried (--no-compile)"}
             continue
-        torch.compiler.reset()
-        twin = compile_networks(model) if compiled else copy.deepcopy(model)
-        action = _action(twin, what, half=half)
         try:
-            started = time.perf_counter()
-            for _ in range(WARM_UP):
-                action()
-            _wait(model.device)
+            actions[name], warm_up = _prepare(model, what, half=half, compiled=compiled)
+        except MISTAKES:
+            raise
         except Exception as error:  # noqa: BLE001 - that it cannot be done here is a result
-            found[name] = {"why_not": f"{type(error).__name__}: {str(error).strip().splitlines()[0][:120]}"}
+            found[name] = _why_not(error)
             continue
-        found[name] = {"warm_up_seconds": round(time.perf_counter() - started, 2)}
-        actions[name] = action
-    times: dict[str, list[float]] = {name: [] for name in actions}
-    for _ in range(repeats):
-        for name, action in actions.items():
-            times[name].append(_seconds(action, model.device))
-    for name, action in actions.items():
-        found[name] |= _summary(times[name], batch_of(model, what), _peak_gb(action, model.device))
+        found[name] = {"warm_up_seconds": round(warm_up, 2)}
+    for name, result in _take_turns(actions, repeats, batch_of(model, what), model.device).items():
+        found[name] = result if "why_not" in result else found[name] | result
     return found
 
 
@@ -75,9 +68,41 @@ def batch_of(model: LatentDiffusionAutoencoder, what: str) -> int:
     return stage_length(model.preset, at.get(what, stage)).batch
 
 
+def _prepare(model: LatentDiffusionAutoencoder, what: str, *, half: bool, compiled: bool) -> tuple[Action, float]:
+    """Return what is to be timed, and the seconds of its first goes."""
+    torch.compiler.reset()
+    twin = compile_networks(model) if compiled else copy.deepcopy(model)
+    action = _action(twin, what, half=half)
+    started = time.perf_counter()
+    for _ in range(WARM_UP):
+        action()
+    _wait(model.device)
+    return action, time.perf_counter() - started
+
+
+def _take_turns(actions: dict[str, Action], repeats: int, batch: int, device: torch.device) -> dict[str, Timed]:
+    """Time them round by round; one that runs out of memory, with all of them there, drops out."""
+    goes: dict[str, list[tuple[float, float | None]]] = {name: [] for name in actions}
+    lacking: dict[str, Timed] = {}
+    for _ in range(repeats):
+        for name in [*actions]:
+            try:
+                goes[name].append(_go(actions[name], device))
+            except torch.OutOfMemoryError as error:
+                lacking[name] = _why_not(error)
+                del actions[name]
+    return {name: lacking.get(name) or _summary(made, batch) for name, made in goes.items()}
+
+
+def _why_not(error: Exception) -> Timed:
+    first, *_ = str(error).strip().splitlines() or [""]
+    return {"why_not": f"{type(error).__name__}: {first[:120]}"}
+
+
 def _action(model: LatentDiffusionAutoencoder, what: str, *, half: bool) -> Action:
     batch, device, preset = batch_of(model, what), model.device, model.preset
     content: dict[str, Any] = {
+        "step": 0,
         "rows": list(range(batch)),
         "volume": torch.rand(batch, 1, *preset.grid_shape, device=device),
         "latent": torch.randn(batch, preset.latent_channels, *preset.latent_shape, device=device),
@@ -126,12 +151,18 @@ def _arithmetic(device: torch.device, *, half: bool) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=half)
 
 
-def _seconds(action: Action, device: torch.device) -> float:
+def _go(action: Action, device: torch.device) -> tuple[float, float | None]:
+    """Return the seconds of one go, and the most GB that it adds to what lies in the GPU's memory, moments included."""
     _wait(device)
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device) if on_gpu else 0
     started = time.perf_counter()
     action()
     _wait(device)
-    return time.perf_counter() - started
+    seconds = time.perf_counter() - started
+    return seconds, (torch.cuda.max_memory_allocated(device) - before) / 1e9 if on_gpu else None
 
 
 def _wait(device: torch.device) -> None:
@@ -139,26 +170,15 @@ def _wait(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def _peak_gb(action: Action, device: torch.device) -> float | None:
-    """Return the most that one more go adds to what lies in the GPU's memory: weights and Adam's moments lie there."""
-    if device.type != "cuda":
-        return None
-    _wait(device)
-    torch.cuda.reset_peak_memory_stats(device)
-    before = torch.cuda.memory_allocated(device)
-    action()
-    _wait(device)
-    return (torch.cuda.max_memory_allocated(device) - before) / 1e9
-
-
-def _summary(seconds: list[float], batch: int, peak_gb: float | None) -> Timed:
-    quartiles = statistics.quantiles(seconds, n=4, method="inclusive")
+def _summary(goes: list[tuple[float, float | None]], batch: int) -> Timed:
+    low, median, high = np.quantile([seconds for seconds, _ in goes], [0.25, 0.5, 0.75]).tolist()
+    peaks = [peak for _, peak in goes if peak is not None]
     return {
-        "scans_per_second": batch / quartiles[1],
-        "low": batch / quartiles[2],
-        "high": batch / quartiles[0],
-        "seconds": quartiles[1],
+        "scans_per_second": batch / median,
+        "low": batch / high,
+        "high": batch / low,
+        "seconds": median,
         "batch": batch,
-        "n": len(seconds),
-        "peak_gb": peak_gb,
+        "n": len(goes),
+        "peak_gb": max(peaks, default=None),
     }

@@ -41,7 +41,7 @@ from neurolatent.phantom.people import draw_people
 from neurolatent.phantom.quadrature import even_quadrature
 from neurolatent.phantom.scanner import RawProtocol
 from neurolatent.phantom.structures import REGIONS, VENTRICLE
-from neurolatent.phantom.subject import Subject, make_subject
+from neurolatent.phantom.subject import Subject, draw_subject
 from neurolatent.phantom.workbench import shared_workbench
 from neurolatent.phantom.workers import single_threads
 from neurolatent.volume.head import prepare_head
@@ -348,7 +348,7 @@ def _subjects(wanted: Callable[[int], bool], count: int) -> list[Subject]:
     rows = [row for row, group in enumerate(people.group.tolist()) if wanted(group)][:count]
     _bench().support  # noqa: B018 - made once, before workers race for it
     _parallel(lambda anatomy: _bench().response(anatomy), sorted({int(people.anatomy[row]) for row in rows}))
-    return _parallel(lambda row: make_subject(_bench(), parameters, people, row), rows)
+    return _parallel(lambda row: draw_subject(_bench(), parameters, people, row, arm="balanced"), rows)
 
 
 def _parallel(work: Callable[[Any], Any], items: Sequence[Any]) -> list[Any]:

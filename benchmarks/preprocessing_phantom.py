@@ -21,7 +21,7 @@ from neurolatent.phantom.parameters import load_parameters
 from neurolatent.phantom.people import draw_people, person_rng
 from neurolatent.phantom.raw import raw_scan
 from neurolatent.phantom.scanner import ORIENTATIONS, RawProtocol, draw_raw_acquisition, placement
-from neurolatent.phantom.subject import Subject, make_subject
+from neurolatent.phantom.subject import Subject, draw_subject
 from neurolatent.phantom.workbench import shared_workbench
 from neurolatent.shapes import Affine, Values, VoxelArray
 from neurolatent.volume.brain import soft_mask
@@ -158,9 +158,8 @@ def _subject(row: int) -> Subject:
     parameters = load_parameters()
     bench = shared_workbench(template_maps(), "cpu")
     with torch.inference_mode():
-        return make_subject(
-            bench, parameters, draw_people(parameters, seed=SEED, index=np.arange(POSED_PEOPLE), arm="balanced"), row
-        )
+        people = draw_people(parameters, seed=SEED, index=np.arange(POSED_PEOPLE), arm="balanced")
+        return draw_subject(bench, parameters, people, row, arm="balanced")
 
 
 def measure_repeats(folder: Path, jobs: int) -> Result:

@@ -5,8 +5,6 @@ Cost:   about 20 minutes on two idle cores; what was cut off goes on, and a reru
 Writes: docs/results/vae_losses.md
 """
 
-import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,16 +21,16 @@ from neurolatent.console import say
 from neurolatent.device import autocast, pick_device
 from neurolatent.metrics import comparison_region, masked_ssim
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
-from neurolatent.model.presets import Preset, find_preset
-from neurolatent.provenance import hash_settings, write_json, write_text
+from neurolatent.model.presets import Preset, StageLength, find_preset
+from neurolatent.provenance import hash_settings, read_json, write_json, write_text
 from neurolatent.shapes import MaskVolume, Values, Volume
 from neurolatent.training.batches import Scans, read_batch
 from neurolatent.training.fit import FitOptions, fit_stage
-from neurolatent.training.plan import stage_settings
+from neurolatent.training.plan import stage_settings, trial_seconds
 from neurolatent.volume.cache import VolumeCache, open_cache
 from neurolatent.workspace import Workspace
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 EDGES, ADVERSARY = {"edge_weight": 0.5}, {"adversary_weight": 0.025}
 LOSSES: Mapping[str, Mapping[str, float]] = {
     "L1": {},
@@ -45,7 +43,8 @@ LOSSES: Mapping[str, Mapping[str, float]] = {
 """MS-SSIM and frequencies pull on the weights about as hard as edges do at 0.5, measured on a VAE of 60 steps (that of
 frequencies falls with the error, and was made three times as strong for it); the GAN's weight is the published one."""
 QUANTITIES = {"ssim": "masked SSIM", "mae": "MAE", "sharpness": "sharpness"}
-FAST_SHARE = 0.1
+ROUNDS = 3
+"""In which the losses take turns while their steps are timed, so that all meet the same machine."""
 KEPT_OF_START = 0.0024
 """Share of the first weights in the moving average after the last step: what the `demo` preset leaves."""
 
@@ -83,12 +82,10 @@ class People:
 
 
 def main(settings: Comparison) -> None:
-    """Train and measure what is missing; after each loss, write the page of what there is."""
+    """Train and measure what is missing, time all losses side by side, and write the page."""
     people = read_people(settings.workspace)
-    found: dict[str, dict[str, list[float]]] = {}
-    for name in LOSSES:
-        found[name] = measure(name, settings, people)
-        write_text(settings.page, render(found, settings, people))
+    found = {name: measure(name, settings, people) for name in LOSSES}
+    write_text(settings.page, render(found, time_steps(settings), settings, people))
     say(f"Wrote {settings.page}")
 
 
@@ -113,34 +110,64 @@ def chosen_preset(name: str, steps: int) -> Preset:
 def measure(name: str, settings: Comparison, people: People) -> dict[str, list[float]]:
     """Train with one of the losses and measure each person, unless the same has been done before."""
     preset = chosen_preset(name, settings.steps)
-    identity = hash_settings([FORMAT_VERSION, people.cache.hash, settings.seed, stage_settings(preset, "vae")])
+    rows = [people.training_rows, people.measured_rows]
+    identity = hash_settings([FORMAT_VERSION, people.cache.hash, rows, settings.seed, stage_settings(preset, "vae")])
     path = settings.folder / f"{identity[:12]}.json"
     if path.is_file():
-        return json.loads(path.read_text())["values"]
-    times: list[float] = []
+        return read_json(path)["values"]
+    values = score(learn(name, preset, settings, people, path.with_suffix(".ckpt")), people)
+    write_json(path, {"loss": name, "steps": settings.steps, "people": people.names, "values": values})
+    path.with_suffix(".ckpt").unlink(missing_ok=True)
+    return values
+
+
+def learn(
+    name: str, preset: Preset, settings: Comparison, people: People, checkpoint: Path
+) -> LatentDiffusionAutoencoder:
+    """Train the VAE, from the checkpoint where there is one."""
 
     def watch(_: str, done: int, total: int, /, note: str = "") -> None:
-        times.append(time.monotonic())
         if done % 25 == 0:
             say(f"{name}: step {done} of {total}, {note}")
 
     torch.manual_seed(settings.seed)
-    model, device = LatentDiffusionAutoencoder(preset), pick_device()
+    model = LatentDiffusionAutoencoder(preset)
     options = FitOptions(
         steps=settings.steps,
         seed=settings.seed,
-        device=device,
-        checkpoint=path.with_suffix(".ckpt"),
-        log=path.with_suffix(".csv"),
+        device=pick_device(),
+        checkpoint=checkpoint,
+        log=checkpoint.with_suffix(".csv"),
         checkpoint_seconds=60.0,
         progress=watch,
     )
     fit_stage(model, "vae", Scans(people.cache, people.training_rows, preset.latent_variants), options)
-    values = score(model, people)
-    values["seconds a step"] = [float(np.quantile(np.diff(times), FAST_SHARE))] if len(times) > 1 else []
-    write_json(path, {"loss": name, "steps": settings.steps, "people": people.names, "values": values})
-    options.checkpoint.unlink(missing_ok=True)
-    return values
+    return model
+
+
+def time_steps(settings: Comparison) -> dict[str, float]:
+    """Return the least seconds a step with each loss, unless they have been taken here before."""
+    device, presets = pick_device(), {name: one_step(chosen_preset(name, 1)) for name in LOSSES}
+    chosen = {name: stage_settings(preset, "vae") for name, preset in presets.items()}
+    identity = hash_settings([FORMAT_VERSION, ROUNDS, settings.machine, device.type, torch.__version__, chosen])
+    path = settings.folder / f"seconds-{identity[:12]}.json"
+    if not path.is_file():
+        rounds: list[dict[str, float]] = []
+        for number in range(ROUNDS):
+            say(f"Timing steps, round {number + 1} of {ROUNDS}")
+            rounds.append({name: trial_seconds(preset, 1, device)["vae"] for name, preset in presets.items()})
+        write_json(path, {"seconds": {name: min(times[name] for times in rounds) for name in presets}})
+    return read_json(path)["seconds"]
+
+
+def one_step(preset: Preset) -> Preset:
+    """Return the preset with a step of each stage."""
+
+    def once(length: StageLength) -> StageLength:
+        return replace(length, steps=1)
+
+    stages = {"vae": once(preset.vae), "denoiser": once(preset.denoiser), "autoencoder": once(preset.autoencoder)}
+    return replace(preset, **stages)
 
 
 @torch.no_grad()
@@ -170,13 +197,16 @@ def gradient_energy(volume: Volume, region: MaskVolume) -> float:
     return energy
 
 
-def render(found: Mapping[str, Mapping[str, list[float]]], settings: Comparison, people: People) -> str:
+def render(
+    found: Mapping[str, Mapping[str, list[float]]], seconds: Mapping[str, float], settings: Comparison, people: People
+) -> str:
     """Return the page: values, and differences from L1 alone on the same draws of people."""
     draws = resample_subjects(people.names, seed=0)
     values = {loss: {name: np.array(row[name]) for name in QUANTITIES} for loss, row in found.items()}
     header = ["loss", *QUANTITIES.values(), "seconds a step"]
     rows = [
-        [loss, *(_cell(draws, row[name]) for name in QUANTITIES), _seconds(found[loss])] for loss, row in values.items()
+        [loss, *(_cell(draws, row[name]) for name in QUANTITIES), f"{seconds[loss]:.2f}"]
+        for loss, row in values.items()
     ]
     plain = values["L1"]
     paired = [
@@ -207,7 +237,8 @@ def _explained(steps: int, *, scans: int, people: int) -> str:
         f"Measured on one scan of each of {people} validation people, inside the brain's mask dilated by a voxel, from "
         "the posterior's mean. Sharpness is the squared differences of neighbouring voxels, added up, against the "
         "scan's own: 1 is as sharp, less is blurred, more is noise. Intervals of 95 % are over people drawn again and "
-        "say nothing of another seed. Of the seconds that a step takes, the fastest tenth of steps is told.\n\n"
+        "say nothing of another seed. Seconds a step are of trial steps on noise, apart from the training: the least "
+        f"of {ROUNDS} rounds in which the losses take turns, and a tenth for what is not timed.\n\n"
         f"Weights, beside L1 at 1 and KL at 1e-6: {weights}."
     )
 
@@ -221,10 +252,6 @@ def _cell(draws: Resamples, values: Values, others: Values | None = None) -> str
 
 def _written(found: Interval, sign: str) -> str:
     return f"{found.value:{sign}.4f} [{found.low:{sign}.4f}, {found.high:{sign}.4f}]"
-
-
-def _seconds(row: Mapping[str, list[float]]) -> str:
-    return f"{row['seconds a step'][0]:.2f}" if row["seconds a step"] else "–"
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:

@@ -103,12 +103,15 @@ def _make_model(root: Path, settings: StudySettings, progress: Report) -> None:
         return
     model_steps.refuse_without_gpu(settings.preset, settings.device, accepted=False)
     say(model_steps.estimate_training(root, preset=settings.preset, device=settings.device))
+    from neurolatent.report.training_pictures import draw_sheet  # matplotlib loads only here
+
     model_steps.train(
         root,
         preset=settings.preset,
         max_minutes=settings.max_minutes,
         seed=settings.seed,
         device=settings.device,
+        draw=draw_sheet,
         progress=progress,
     )
 

@@ -4,11 +4,15 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
+from neurolatent.model.presets import find_preset
 from neurolatent.volume.template import template_maps
 from tests.test_lean_node import BLOCK
 
@@ -62,6 +66,59 @@ def test_the_page_says_how_much_faster_and_why_something_could_not_be_measured(s
     }
     (row,) = (line for line in page(found).splitlines() if line.startswith("| encode"))
     assert row == "| encode (VAE, y) | 4 | 40 (39 to 41) | 2.50 | InvalidCxxCompiler: none | 1.50 | 20 |"
+
+
+def test_a_reason_with_a_bar_stays_in_its_cell(scripts):
+    from gpu_page import page
+
+    (row,) = (line for line in page({"encode": {"bf16": {"why_not": "a|b"}}}).splitlines() if "| encode" in line)
+    assert row == "| encode (VAE, y) | – | a/b | – | – | – | – |"
+
+
+def test_a_training_step_with_an_adversary_is_measured_even_once(scripts):
+    from gpu_speed import measure
+
+    model = LatentDiffusionAutoencoder(replace(find_preset("tiny"), adversary_weight=0.025))
+    found = measure(model, "train vae", repeats=1, with_compiler=False)
+    assert found["fp32"]["n"] == found["bf16"]["n"] == 1
+    assert 0 < found["fp32"]["low"] == found["fp32"]["scans_per_second"]
+
+
+def failing(error: Exception, *, after: int):
+    """Return what stands for `_action`: in bf16, it fails after some goes."""
+
+    def choose(model, what, *, half):
+        goes = iter(range(after))
+
+        def act():
+            if half and next(goes, None) is None:
+                raise error
+
+        return act
+
+    return choose
+
+
+def test_a_mistake_in_the_program_is_no_limit_of_the_gpu(scripts, monkeypatch):
+    import gpu_speed
+
+    model = LatentDiffusionAutoencoder(find_preset("tiny"))
+    monkeypatch.setattr(gpu_speed, "_action", failing(RuntimeError(""), after=0))
+    assert gpu_speed.measure(model, "encode", repeats=2, with_compiler=False)["bf16"] == {"why_not": "RuntimeError: "}
+    monkeypatch.setattr(gpu_speed, "_action", failing(KeyError("step"), after=0))
+    with pytest.raises(KeyError, match="step"):
+        gpu_speed.measure(model, "encode", repeats=2, with_compiler=False)
+
+
+def test_a_variant_that_runs_out_of_memory_while_timed_leaves_the_others(scripts, monkeypatch):
+    import gpu_speed
+
+    error = torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate")
+    monkeypatch.setattr(gpu_speed, "_action", failing(error, after=gpu_speed.WARM_UP + 1))
+    model = LatentDiffusionAutoencoder(find_preset("tiny"))
+    found = gpu_speed.measure(model, "encode", repeats=3, with_compiler=False)
+    assert found["bf16"] == {"why_not": "OutOfMemoryError: CUDA out of memory."}
+    assert found["fp32"]["n"] == 3
 
 
 def test_the_template_that_travels_is_the_template(scripts, tmp_path):
