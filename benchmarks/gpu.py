@@ -27,8 +27,8 @@ from neurolatent.analysis.generation import Generator
 from neurolatent.device import pick_device, usable_cores
 from neurolatent.model.presets import Preset, find_preset
 from neurolatent.model.weights import load_autoencoder
+from neurolatent.progress import Progress
 from neurolatent.provenance import hash_settings, read_json, versions, write_json, write_text
-from neurolatent.training.checkpoint import Progress
 from neurolatent.training.plan import STAGES, stage_length
 from neurolatent.training.stages import train
 

@@ -90,7 +90,8 @@ class LDAE:
         model, card = load_autoencoder(folder, device=chosen)
         model.use_slabs(slabs)
         batch = 1 if slabs else BATCH_SCANS
-        return cls(Generator(model, chosen, steps or model.preset.sampling_steps, batch_scans=batch), card)
+        wanted = model.preset.sampling_steps if steps is None else steps
+        return cls(Generator(model, chosen, wanted, batch_scans=batch), card)
 
     def encode(self, scan: VoxelArray) -> Encoding:
         """Return the semantic code, and by DDIM forwards in time the stochastic code."""

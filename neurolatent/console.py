@@ -2,37 +2,29 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.progress import Progress as Bars
+
+from neurolatent.progress import Progress
 
 SPEED_SECONDS = 300.0
 """The time left goes by the speed of so many seconds: steps of a training can take many."""
-
-
-@runtime_checkable
-class Report(Protocol):
-    """Is told how far a step is."""
-
-    def __call__(self, what: str, done: int, total: int, /, note: str = "") -> None:
-        """Hear that so many of a total are done; the note says more, such as the loss."""
-        ...
 
 
 console = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 @contextmanager
-def progress_bars() -> Generator[Report]:
+def progress_bars() -> Generator[Progress]:
     """Give a function that draws one bar for each `what` it is told of."""
     columns = (
         TextColumn("{task.description}"),
@@ -43,7 +35,7 @@ def progress_bars() -> Generator[Report]:
         TextColumn("left"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, speed_estimate_period=SPEED_SECONDS) as bars:
+    with Bars(*columns, console=console, speed_estimate_period=SPEED_SECONDS) as bars:
         tasks: dict[str, TaskID] = {}
 
         def report(what: str, done: int, total: int, /, note: str = "") -> None:

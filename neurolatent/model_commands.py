@@ -9,8 +9,9 @@ import tyro
 from tyro.conf import Positional
 
 from neurolatent import model_steps
-from neurolatent.console import Report, console, progress_bars, say
+from neurolatent.console import console, progress_bars, say
 from neurolatent.device import DeviceName
+from neurolatent.progress import Progress
 from neurolatent.training.crew import started_as
 from neurolatent.training.engine import DEFAULT_ENGINE, Engine
 
@@ -64,7 +65,7 @@ class Train:
         say(f"Model in {folder}")
         return 0
 
-    def _train(self, progress: Report | None) -> Path:
+    def _train(self, progress: Progress | None) -> Path:
         draw_sheet = None
         if self.engine.picture_seconds and started_as().first:
             from neurolatent.report.training_pictures import draw_sheet  # matplotlib loads only here

@@ -10,13 +10,13 @@ from rich.table import Table
 from neurolatent.cohort.sidecar import read_sidecar
 from neurolatent.cohort.splits import read_split
 from neurolatent.cohort.visits import read_visits
-from neurolatent.console import Report
 from neurolatent.device import DeviceName, pick_device
 from neurolatent.errors import SettingsError
 from neurolatent.model import cost
 from neurolatent.model.cost import Cost, quantity
 from neurolatent.model.presets import PRESETS, Preset, find_preset
 from neurolatent.model.published.importing import PUBLISHED_SCALE, PublishedFiles, import_published
+from neurolatent.progress import Progress
 from neurolatent.provenance import whole_file
 from neurolatent.training.crew import started_as
 from neurolatent.training.engine import DEFAULT_ENGINE, Engine
@@ -91,7 +91,7 @@ def train(  # noqa: PLR0913 - one call states the whole training
     engine: Engine = DEFAULT_ENGINE,
     draw: "Draw | None" = None,
     perceptual: Path | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Train every stage on the split's training people; return the model's folder."""
     from neurolatent.training import stages
@@ -130,7 +130,7 @@ def encode(
     every_scan: bool = False,
     slabs: int | None = None,
     device: DeviceName = "auto",
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Write the semantic code of every scan, and the stochastic code of each person's first or of every scan.
 
@@ -178,7 +178,7 @@ def import_ldae(
     run: str = PUBLISHED_RUN,
     latent_scale: float = PUBLISHED_SCALE,
     accept_affine: bool = False,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Read the published checkpoints into the workspace as a model; return its folder."""
     workspace = Workspace(root)

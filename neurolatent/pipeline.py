@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neurolatent import model_steps, steps
-from neurolatent.console import Report, progress_bars, say
+from neurolatent.console import progress_bars, say
 from neurolatent.device import DeviceName, usable_cores
 from neurolatent.errors import NotApplicableError
+from neurolatent.progress import Progress
 
 DEMO_SEED = 1
 DEMO_FOLDS = 5
@@ -97,7 +98,7 @@ def run_demo(out: Path, *, train: bool = False, jobs: int | None = None, device:
     return run_study(settings, preprocessing=raw)
 
 
-def _make_model(root: Path, settings: StudySettings, progress: Report) -> None:
+def _make_model(root: Path, settings: StudySettings, progress: Progress) -> None:
     if settings.shipped:
         model_steps.install_shipped_weights(root, run=settings.preset)
         return
@@ -116,7 +117,7 @@ def _make_model(root: Path, settings: StudySettings, progress: Report) -> None:
     )
 
 
-def _run_protocols(root: Path, settings: StudySettings, progress: Report) -> None:
+def _run_protocols(root: Path, settings: StudySettings, progress: Progress) -> None:
     from neurolatent.analysis.protocols import PROTOCOLS
 
     for protocol in PROTOCOLS:

@@ -17,11 +17,11 @@ from neurolatent.cohort.descriptor import cohort_names, load_descriptor
 from neurolatent.cohort.sidecar import read_sidecar
 from neurolatent.cohort.splits import extend_split, make_split, read_split, write_split
 from neurolatent.cohort.visits import read_visits
-from neurolatent.console import Report
 from neurolatent.device import DeviceName, pick_device, usable_cores
 from neurolatent.errors import SettingsError
 from neurolatent.model.presets import find_preset
 from neurolatent.model_steps import SHIPPED_RUN
+from neurolatent.progress import Progress
 from neurolatent.provenance import hash_settings, read_json, versions, write_json
 from neurolatent.workspace import Workspace
 
@@ -101,7 +101,7 @@ def build(
     seed: int = 1,
     phantom: PhantomSettings | None = None,
     jobs: int | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Outcome:
     """Read a source folder into the workspace's table of scans and freeze a split; the phantom makes its own source."""
     workspace = Workspace(out or Path("out") / name)
@@ -147,7 +147,7 @@ def preprocess(
     options: PreprocessSettings | None = None,
     jobs: int | None = None,
     source: Path | None = None,
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Outcome:
     """Bring every scan to the preset's grid; a bad scan is a line of the outcome and stops no other."""
     from neurolatent.volume.preprocess import Options  # torchio and SimpleITK load only here
@@ -188,7 +188,7 @@ def run_protocol(
     seed: int = 1,
     settings: Any = None,
     device: DeviceName = "auto",
-    progress: Report | None = None,
+    progress: Progress | None = None,
 ) -> Finding:
     """Run one analysis; its finding, tables and maps lie in `findings/RUN/PROTOCOL`.
 
@@ -242,7 +242,7 @@ def _describe_estimate(row: Estimate) -> str:
 
 
 def _make_phantom(
-    workspace: Workspace, settings: PhantomSettings, *, seed: int, jobs: int | None, progress: Report | None
+    workspace: Workspace, settings: PhantomSettings, *, seed: int, jobs: int | None, progress: Progress | None
 ) -> Path:
     """Write the phantom's source folder once; other settings in the same place are refused."""
     from neurolatent.phantom.cohort import write_phantom

@@ -7,7 +7,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
@@ -16,15 +16,6 @@ from typing_extensions import override
 
 from neurolatent.provenance import whole_file
 from neurolatent.training.crew import ALONE, Crew
-
-
-@runtime_checkable
-class Progress(Protocol):
-    """Is told how far something is."""
-
-    def __call__(self, what: str, done: int, total: int, /, note: str = "") -> None:
-        """Hear that so many of a total are done; the note says more, such as the loss."""
-        ...
 
 
 class WholeCheckpointIO(TorchCheckpointIO):

@@ -13,8 +13,9 @@ from torch.utils.data import DataLoader
 
 from neurolatent.errors import SettingsError
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
+from neurolatent.progress import Progress
 from neurolatent.training.batches import Augment, Scans, training_steps, validation_batches
-from neurolatent.training.checkpoint import Checkpoints, Progress, WholeCheckpointIO, quiet_lightning, spent_before
+from neurolatent.training.checkpoint import Checkpoints, WholeCheckpointIO, quiet_lightning, spent_before
 from neurolatent.training.crew import ALONE, PATIENCE, Crew
 from neurolatent.training.engine import DEFAULT_ENGINE, Engine, Portion, make_loggers, portion
 from neurolatent.training.log import LossLog, Tell

@@ -9,9 +9,9 @@ from numpy.lib.format import open_memmap
 from neurolatent.device import autocast
 from neurolatent.errors import ScanError
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
+from neurolatent.progress import Progress
 from neurolatent.provenance import whole_file
 from neurolatent.training.batches import Scans, read_batch
-from neurolatent.training.checkpoint import Progress
 
 LEAST_SHARE_OF_SD = 0.1
 """A latent voxel belongs to the support where people differ by at least this share of what they differ by at most."""

@@ -117,7 +117,7 @@ class Pictures(Callback):
             return
         try:
             self._draw(trainer)
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - a full disk, a full GPU, any fault of a drawing library
             self.possible = False
             reason = str(error).partition("\n")[0]
             logging.getLogger(__name__).warning(

@@ -8,9 +8,9 @@ import torch
 
 from neurolatent.model.presets import Preset
 from neurolatent.model.weights import Person, StageRecord, read_card, read_record
+from neurolatent.progress import Progress
 from neurolatent.provenance import hash_file, hash_settings, read_json
 from neurolatent.training.batches import Augment
-from neurolatent.training.checkpoint import Progress
 from neurolatent.training.crew import ALONE, Crew
 from neurolatent.training.engine import DEFAULT_ENGINE, Engine
 from neurolatent.training.perceptual import hash_perceptual

@@ -23,9 +23,9 @@ from neurolatent.model.weights import (
     save_part,
     write_card,
 )
+from neurolatent.progress import Progress
 from neurolatent.provenance import hash_file, hash_settings, read_json, versions, write_json
 from neurolatent.training.batches import Augment, Scans
-from neurolatent.training.checkpoint import Progress
 from neurolatent.training.crew import join_crew, own_device
 from neurolatent.training.engine import DEFAULT_ENGINE, Engine
 from neurolatent.training.fit import FitOptions, fit_stage
