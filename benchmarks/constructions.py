@@ -53,7 +53,7 @@ class Constructions:
 
 def main(settings: Constructions) -> None:
     """Prepare, train, score, write."""
-    phantom = _prepare_phantom(settings)
+    phantom = prepare_phantom(settings)
     heads = _prepare_heads(settings) if settings.heads else None
     presets = _plan_once(settings, phantom)
     PRESETS.update({preset.name: preset for preset in presets.values()})
@@ -65,7 +65,8 @@ def main(settings: Constructions) -> None:
     write_text(settings.page, _page(settings, presets))
 
 
-def _prepare_phantom(settings: Constructions) -> People:
+def prepare_phantom(settings: Constructions) -> People:
+    """Make the phantom, preprocess it, split it."""
     root = settings.out / "phantom"
     made = steps.PhantomSettings(subjects=settings.people, visits=1, spacing_mm=SPACING_MM)
     with progress_bars() as progress:

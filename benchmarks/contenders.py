@@ -42,14 +42,15 @@ def contenders() -> dict[str, Contender]:
 def plan(contender: Contender, *, minutes: float, scans: int, device: torch.device) -> Preset:
     """Return the preset with as many steps in each stage as fit its share of the time, as a trial here says."""
     preset = contender.preset
-    seconds = trial_seconds(_with_steps(preset, dict.fromkeys(contender.shares, 1)), scans, device)
+    seconds = trial_seconds(with_steps(preset, dict.fromkeys(contender.shares, 1)), scans, device)
     left = 60 * minutes - seconds["latents"]
-    return _with_steps(
+    return with_steps(
         preset, {stage: max(1, round(left * s / seconds[stage])) for stage, s in contender.shares.items()}
     )
 
 
-def _with_steps(preset: Preset, steps: Mapping[str, int]) -> Preset:
+def with_steps(preset: Preset, steps: Mapping[str, int]) -> Preset:
+    """Return the preset with so many steps in each stage."""
     return replace(
         preset,
         vae=replace(preset.vae, steps=steps["vae"]),
@@ -60,8 +61,9 @@ def _with_steps(preset: Preset, steps: Mapping[str, int]) -> Preset:
 
 def _paper() -> Preset:
     """The paper's construction; its VAE learns from what base's does, for an adversary costs SSIM, and time."""
+    losses = ("edge_weight", "perceptual_weight", "structure_weight", "frequency_weight", "adversary_weight")
     return _smaller(
-        replace(PRESETS["paper"], edge_weight=PRESETS["base"].edge_weight, adversary_weight=0.0, perceptual_weight=0.0),
+        replace(PRESETS["paper"], **{name: getattr(PRESETS["base"], name) for name in losses}),
         "paper-small",
         vae=_length(batch=2, rate=1e-3),
         denoiser=_length(batch=4, rate=5e-4),

@@ -31,12 +31,14 @@ from neurolatent.volume.cache import VolumeCache, open_cache
 from neurolatent.workspace import Workspace
 
 FORMAT_VERSION = 2
-EDGES, ADVERSARY = {"edge_weight": 0.5}, {"adversary_weight": 0.025}
+EDGES, STRUCTURE, FREQUENCIES = {"edge_weight": 0.5}, {"structure_weight": 0.1}, {"frequency_weight": 4.0}
+ADVERSARY = {"adversary_weight": 0.025}
 LOSSES: Mapping[str, Mapping[str, float]] = {
     "L1": {},
     "L1 + edges": EDGES,
-    "L1 + MS-SSIM": {"structure_weight": 0.1},
-    "L1 + focal frequency": {"frequency_weight": 4.0},
+    "L1 + MS-SSIM": STRUCTURE,
+    "L1 + focal frequency": FREQUENCIES,
+    "L1 + MS-SSIM + focal frequency": {**STRUCTURE, **FREQUENCIES},
     "L1 + patch GAN": ADVERSARY,
     "L1 + edges + patch GAN": {**EDGES, **ADVERSARY},
 }

@@ -72,7 +72,7 @@ class Preset:
     adversary_weight: float = 0.0
     """Of the patch discriminator against which the VAE learns; 0 builds none."""
     perceptual_weight: float = 0.0
-    """Of features of an ImageNet network, where its file is given; without a file edges stand in."""
+    """Of features of an ImageNet network, where its file is given; without a file structure and frequencies do."""
     structure_weight: float = 0.0
     """Of multi-scale SSIM."""
     frequency_weight: float = 0.0
@@ -109,7 +109,8 @@ PRESETS = {
         Preset(
             name="tiny", spacing_mm=8.0, grid_shape=(24, 32, 24), latent_channels=4, code_size=16,
             vae_widths=(8, 16), denoiser_widths=(16, 32), semantic_widths=(16, 32),
-            kl_weight=1e-6, edge_weight=0.5, latent_variants=2, mixed_precision=False,
+            kl_weight=1e-6, edge_weight=0.0, structure_weight=0.1, frequency_weight=4.0,
+            latent_variants=2, mixed_precision=False,
             vae=StageLength(steps=60, batch=4, learning_rate=3e-3, ema_decay=0.9),
             denoiser=StageLength(steps=60, batch=8, learning_rate=2e-3, ema_decay=0.9),
             autoencoder=StageLength(steps=60, batch=8, learning_rate=2e-3, ema_decay=0.9),
@@ -117,7 +118,8 @@ PRESETS = {
         Preset(
             name="demo", spacing_mm=4.0, grid_shape=(48, 60, 48), latent_channels=4, code_size=64,
             vae_widths=(16, 64), denoiser_widths=(48, 96, 128), semantic_widths=(48, 64, 128),
-            kl_weight=1e-6, edge_weight=0.5, latent_variants=4, mixed_precision=True,
+            kl_weight=1e-6, edge_weight=0.0, structure_weight=0.1, frequency_weight=4.0,
+            latent_variants=4, mixed_precision=True,
             vae=StageLength(steps=1200, batch=8, learning_rate=2e-3, ema_decay=0.995),
             denoiser=StageLength(steps=1000, batch=16, learning_rate=1e-3, ema_decay=0.995),
             autoencoder=StageLength(steps=2000, batch=16, learning_rate=1e-3, ema_decay=0.995),
@@ -126,7 +128,8 @@ PRESETS = {
         Preset(
             name="base", spacing_mm=1.5, grid_shape=(128, 160, 128), latent_channels=4, code_size=256,
             vae_widths=(32, 128), denoiser_widths=(64, 128, 256), semantic_widths=(64, 128, 256),
-            kl_weight=1e-6, edge_weight=0.5, latent_variants=4, mixed_precision=True,
+            kl_weight=1e-6, edge_weight=0.0, structure_weight=0.1, frequency_weight=4.0,
+            latent_variants=4, mixed_precision=True,
             vae=StageLength(steps=6000, batch=4, learning_rate=1e-3, ema_decay=0.998),
             denoiser=StageLength(steps=8000, batch=16, learning_rate=5e-4, ema_decay=0.998, patience=10),
             autoencoder=StageLength(steps=8000, batch=16, learning_rate=5e-4, ema_decay=0.998, patience=10),

@@ -12,8 +12,8 @@ from neurolatent.training.losses import absolute_error, divergence, edge_error
 from neurolatent.training.perceptual import Perceptual
 from neurolatent.training.sharpness import frequency_error, structure_error
 
-STAND_IN_EDGES = 0.5
-"""The weight of edges at least, where a preset asks for a perceptual loss and there is no file for it."""
+STAND_INS: Mapping[str, float] = {"structure_weight": 0.1, "frequency_weight": 4.0}
+"""Weights at least, where a preset asks for a perceptual loss and no file is given: see docs/results/vae_losses.md."""
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,11 @@ class CompressionLoss:
 
 
 def compression_loss(preset: Preset, perceptual: Perceptual | None = None) -> CompressionLoss:
-    """Gather what a preset weighs; the perceptual term where there is a network for it, else edges in its place."""
+    """Gather what a preset weighs; the perceptual term where there is a network for it, else its stand-ins."""
     terms, weights = dict(TERMS), {name: float(getattr(preset, name)) for name in TERMS}
     if perceptual is not None:
         terms["perceptual_weight"] = lambda attempt: perceptual(attempt.volume, attempt.reconstruction, attempt.draws)
         weights["perceptual_weight"] = preset.perceptual_weight
     elif preset.perceptual_weight:
-        weights["edge_weight"] = max(preset.edge_weight, STAND_IN_EDGES)
+        weights |= {name: max(weights[name], least) for name, least in STAND_INS.items()}
     return CompressionLoss(tuple((weights[name], term) for name, term in terms.items() if weights[name]))

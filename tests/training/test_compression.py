@@ -10,13 +10,16 @@ from neurolatent.model.published.convnext import ConvNeXt
 from neurolatent.model.published.sizes import SemanticSizes
 from neurolatent.model.vae import Posterior
 from neurolatent.training.adversary import build_adversary
-from neurolatent.training.compression import STAND_IN_EDGES, TERMS, Attempt, compression_loss
+from neurolatent.training.compression import STAND_INS, TERMS, Attempt, compression_loss
 from neurolatent.training.draws import Draws
 from neurolatent.training.losses import absolute_error, divergence, edge_error
 from neurolatent.training.perceptual import Perceptual
 from neurolatent.training.plan import stage_settings
+from neurolatent.training.sharpness import frequency_error, structure_error
 
 TINY = PRESETS["tiny"]
+BARE = replace(TINY, kl_weight=0.0, edge_weight=0.0, structure_weight=0.0, frequency_weight=0.0)
+"""L1 alone."""
 SCANS = 3
 
 
@@ -58,38 +61,46 @@ def test_a_scans_loss_does_not_depend_on_the_others(losses, name):
     torch.testing.assert_close(alone, whole, rtol=1e-10, atol=1e-14)
 
 
-def test_a_preset_of_before_has_the_loss_of_before():
+def test_ours_learn_from_structure_and_frequencies():
     attempt = draw_attempt()
     a, b = attempt.volume, attempt.reconstruction
-    expected = absolute_error(a, b) + 0.5 * edge_error(a, b) + 1e-6 * divergence(attempt.posterior)
-    assert torch.equal(compression_loss(TINY)(attempt), expected)
+    expected = absolute_error(a, b) + 1e-6 * divergence(attempt.posterior)
+    expected = expected + 0.1 * structure_error(a, b) + 4.0 * frequency_error(a, b)
+    for name in ("tiny", "demo", "base"):
+        torch.testing.assert_close(compression_loss(PRESETS[name])(attempt), expected)
+
+
+def test_edges_still_count_where_asked_for():
+    attempt = draw_attempt()
+    a, b = attempt.volume, attempt.reconstruction
+    asked = compression_loss(replace(BARE, edge_weight=0.5))(attempt)
+    torch.testing.assert_close(asked, absolute_error(a, b) + 0.5 * edge_error(a, b))
 
 
 def test_every_weight_of_a_preset_counts(perceptual):
     attempt = draw_attempt()
-    plain = replace(TINY, edge_weight=0.0, kl_weight=0.0, perceptual_weight=0.0)
-    base = compression_loss(plain)(attempt)
+    base = compression_loss(BARE)(attempt)
     for name, term in TERMS.items():
-        loss = compression_loss(replace(plain, **{name: 0.25}))(attempt)
+        loss = compression_loss(replace(BARE, **{name: 0.25}))(attempt)
         torch.testing.assert_close(loss - base, 0.25 * term(attempt))
-    loss = compression_loss(replace(plain, perceptual_weight=2.0), perceptual)(draw_attempt())
+    loss = compression_loss(replace(BARE, perceptual_weight=2.0), perceptual)(draw_attempt())
     torch.testing.assert_close(
         loss - base, 2 * perceptual(attempt.volume, attempt.reconstruction, draw_attempt().draws)
     )
 
 
-@pytest.mark.parametrize(("edges", "expected"), [(0.0, STAND_IN_EDGES), (2.0, 2.0)])
-def test_edges_stand_in_for_a_perceptual_loss_without_a_file(perceptual, edges, expected):
-    preset = replace(TINY, perceptual_weight=0.001, edge_weight=edges)
+@pytest.mark.parametrize(("structure", "expected"), [(0.0, STAND_INS["structure_weight"]), (2.0, 2.0)])
+def test_structure_and_frequencies_stand_in_for_a_perceptual_loss_without_a_file(perceptual, structure, expected):
+    preset = replace(BARE, perceptual_weight=0.001, structure_weight=structure)
     attempt = draw_attempt()
     standing_in, given = compression_loss(preset), compression_loss(preset, perceptual)
-    torch.testing.assert_close(standing_in(attempt), compression_loss(replace(preset, edge_weight=expected))(attempt))
-    assert len(given.terms) == (3 if edges else 2)
+    wanted = replace(preset, **{**STAND_INS, "structure_weight": expected})
+    torch.testing.assert_close(standing_in(attempt), compression_loss(wanted)(attempt))
+    assert len(given.terms) == (2 if structure else 1)
 
 
 def test_terms_are_fields_of_the_preset():
     assert {*TERMS, "perceptual_weight", "adversary_weight"} <= {field.name for field in fields(Preset)}
-    assert TINY.edge_weight == STAND_IN_EDGES
 
 
 @pytest.mark.parametrize("name", ["adversary_weight", "perceptual_weight", "structure_weight", "frequency_weight"])
@@ -97,7 +108,7 @@ def test_a_weight_left_as_it_is_leaves_a_stage_what_it_was(name):
     settings = stage_settings(TINY, "vae")
     assert settings.keys() == {
         "grid_shape", "latent_channels", "vae_widths", "kl_weight", "edge_weight", "latent_variants",
-        "mixed_precision", "steps", "batch", "learning_rate", "ema_decay",
+        "mixed_precision", "structure_weight", "frequency_weight", "steps", "batch", "learning_rate", "ema_decay",
     }  # fmt: skip
     changed = replace(TINY, **{name: 0.75})
     assert "attention" not in stage_settings(TINY, "denoiser")
