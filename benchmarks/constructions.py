@@ -57,10 +57,9 @@ def main(settings: Constructions) -> None:
     heads = _prepare_heads(settings) if settings.heads else None
     presets = _plan_once(settings, phantom)
     PRESETS.update({preset.name: preset for preset in presets.values()})
-    for seed in range(1, settings.seeds + 1):
-        for name, preset in presets.items():
-            _train(settings, phantom, preset, seed)
-            _score(settings, name, preset, seed, phantom, heads)
+    for name, seed in _turns(settings):
+        _train(settings, phantom, presets[name], seed)
+        _score(settings, name, presets[name], seed, phantom, heads)
     _time(settings, presets, phantom)
     write_text(settings.page, _page(settings, presets))
 
@@ -103,6 +102,16 @@ def _plan_once(settings: Constructions, phantom: People) -> dict[str, Preset]:
         )
         for name, preset in chosen.items()
     }
+
+
+def _turns(settings: Constructions) -> list[tuple[str, int]]:
+    """Return who trains when: the models of a seed one after another; what has fewer seeds comes last."""
+    turns = [(name, seed) for name in contenders() for seed in _seeds(settings, name)]
+    return sorted(turns, key=lambda turn: (contenders()[turn[0]].most_seeds is not None, turn[1]))
+
+
+def _seeds(settings: Constructions, name: str) -> range:
+    return range(1, min(settings.seeds, contenders()[name].most_seeds or settings.seeds) + 1)
 
 
 def _folder(settings: Constructions, preset: Preset, seed: int) -> Path:
@@ -149,7 +158,7 @@ def _time(settings: Constructions, presets: Mapping[str, Preset], phantom: Peopl
 
 def _page(settings: Constructions, presets: Mapping[str, Preset]) -> str:
     found = {
-        name: [read_json(_folder(settings, preset, seed) / "scores.json") for seed in range(1, settings.seeds + 1)]
+        name: [read_json(_folder(settings, preset, seed) / "scores.json") for seed in _seeds(settings, name)]
         for name, preset in presets.items()
     }
     command = " ".join(["python benchmarks/constructions.py", *(["--heads PATH/TO/IXI"] if settings.heads else [])])
@@ -158,8 +167,9 @@ def _page(settings: Constructions, presets: Mapping[str, Preset]) -> str:
         f"instead of 1.5 and with all widths times {FACTOR:g}, learn from the same people of a phantom of "
         f"{settings.people} ({FRACTIONS[0]:.0%} to learn from, {FRACTIONS[2]:.0%} to be tested) for "
         f"{settings.minutes:g} minutes each, {settings.seeds} seeds. Diffusion in voxels is the paper's own networks "
-        "without its VAE. Intervals (95 %) are from drawing people again, each person's mean over the seeds, and "
-        "condition on the trained weights."
+        "without its VAE, one seed. Learning rates were chosen for both alike on validation people "
+        "([learning_rates.md](learning_rates.md)). Intervals (95 %) are from drawing people again, each person's mean "
+        "over the seeds, and condition on the trained weights."
     )
     seconds = read_json(settings.out / "speeds.json")["seconds"]
     parts = ["# Constructions side by side", introduction, draw_sizes(presets, found), draw_qualities(found)]

@@ -27,6 +27,8 @@ class Contender:
     preset: Preset
     shares: Mapping[str, float]
     """Of the time, by stage."""
+    most_seeds: int | None = None
+    """Where it takes long, and no interval is asked of it."""
 
 
 def contenders() -> dict[str, Contender]:
@@ -35,7 +37,7 @@ def contenders() -> dict[str, Contender]:
     return {
         PAPER: Contender(_paper(), compressed),
         BASE: Contender(_base(), compressed),
-        VOXELS: Contender(_voxels(), {"vae": 0.0, "denoiser": 0.4, "autoencoder": 0.6}),
+        VOXELS: Contender(_voxels(), {"vae": 0.0, "denoiser": 0.4, "autoencoder": 0.6}, most_seeds=1),
     }
 
 
@@ -65,8 +67,8 @@ def _paper() -> Preset:
     return _smaller(
         replace(PRESETS["paper"], **{name: getattr(PRESETS["base"], name) for name in losses}),
         "paper-small",
-        vae=_length(batch=2, rate=1e-3),
-        denoiser=_length(batch=4, rate=5e-4),
+        vae=_length(batch=2, rate=2e-3),
+        denoiser=_length(batch=4, rate=1e-3),
         autoencoder=_length(batch=4, rate=5e-4),
     )
 
@@ -75,7 +77,7 @@ def _base() -> Preset:
     return _smaller(
         PRESETS["base"],
         "base-small",
-        vae=_length(batch=4, rate=2e-3),
+        vae=_length(batch=4, rate=4e-3),
         denoiser=_length(batch=16, rate=1e-3),
         autoencoder=_length(batch=16, rate=1e-3),
     )

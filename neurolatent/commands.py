@@ -9,6 +9,7 @@ import tyro
 from tyro.conf import Positional, subcommand
 
 from neurolatent import pipeline, steps
+from neurolatent.cohort.options import BuildOptions
 from neurolatent.console import progress_bars, say
 from neurolatent.device import DeviceName, usable_cores
 from neurolatent.model_commands import Cost, Encode, ImportLDAE, Train, WorkspacePath
@@ -34,6 +35,7 @@ class Build:
     """Of the split, and of the phantom's people."""
     json: bool = False
     """Print the outcome as JSON."""
+    options: BuildOptions = field(default_factory=BuildOptions)
     phantom: steps.PhantomSettings = field(default_factory=steps.PhantomSettings)
 
     def run(self) -> int:
@@ -46,6 +48,7 @@ class Build:
                 folds=self.folds,
                 fractions=self.fractions,
                 seed=self.seed,
+                options=self.options,
                 phantom=self.phantom,
                 progress=progress,
             )

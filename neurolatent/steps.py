@@ -14,6 +14,7 @@ from neurolatent.analysis.finding import FILE_NAME as FINDING_NAME
 from neurolatent.analysis.finding import Estimate, Finding, read_finding
 from neurolatent.cohort.build import BuildResult, build_cohort
 from neurolatent.cohort.descriptor import cohort_names, load_descriptor
+from neurolatent.cohort.options import NO_OPTIONS, BuildOptions
 from neurolatent.cohort.sidecar import read_sidecar
 from neurolatent.cohort.splits import extend_split, make_split, read_split, write_split
 from neurolatent.cohort.visits import read_visits
@@ -99,6 +100,7 @@ def build(
     folds: int | None = None,
     fractions: tuple[float, float, float] = FRACTIONS,
     seed: int = 1,
+    options: BuildOptions = NO_OPTIONS,
     phantom: PhantomSettings | None = None,
     jobs: int | None = None,
     progress: Progress | None = None,
@@ -111,7 +113,7 @@ def build(
         if source is None:
             msg = f"cohort build {name}: expected the folder of the scans as second argument, got none."
             raise SettingsError(msg)
-        result = build_cohort(name, source, workspace)
+        result = build_cohort(name, source, workspace, options=options)
         if result.visits:
             _split_once(workspace, folds=folds, fractions=fractions, seed=seed)
     return Outcome(_describe_build(result, workspace), failed=result.failed)
@@ -291,5 +293,9 @@ def _split_once(workspace: Workspace, *, folds: int | None, fractions: tuple[flo
 
 
 def _describe_build(result: BuildResult, workspace: Workspace) -> list[str]:
-    notes = [f"{row.severity}: {row}" for row in result.exclusions]
-    return [*notes, f"{workspace.visits_tsv}: {result.summary}"]
+    """Say each scan that is to be mended, how many followed a rule or a wish, and what is left."""
+    faults = [f"{row.severity}: {row}" for row in result.exclusions if row.severity != "note"]
+    followed = Counter(row.stage for row in result.exclusions if row.severity == "note")
+    words = {"choice": "another image of the visit is taken", "filter": "left out as asked"}
+    notes = [f"note: {words.get(stage, stage)}: {n} scans, which visits.json lists" for stage, n in followed.items()]
+    return [*faults, *notes, f"{workspace.visits_tsv}: {result.summary}"]

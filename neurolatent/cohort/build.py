@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from neurolatent.cohort.candidates import Candidate, Reading
+from neurolatent.cohort.candidates import Candidate, Reading, Source
 from neurolatent.cohort.checks import check_candidate, exclude
 from neurolatent.cohort.descriptor import Descriptor, load_descriptor
 from neurolatent.cohort.exclusion import Exclusion
+from neurolatent.cohort.filters import filter_visits
+from neurolatent.cohort.options import NO_OPTIONS, BuildOptions
 from neurolatent.cohort.readers import choose_reader
 from neurolatent.cohort.sidecar import Counts, Sidecar, SourceTable, describe_columns, write_sidecar
 from neurolatent.cohort.timing import MONTHS_RULE, time_sessions
@@ -44,24 +46,29 @@ class BuildResult:
         return f"{c.found} scans found, {c.matched} matched, {c.kept} kept, of {people}"
 
 
-def build_cohort(name: str, source: Path, workspace: Workspace) -> BuildResult:
+def build_cohort(name: str, source: Path, workspace: Workspace, *, options: BuildOptions = NO_OPTIONS) -> BuildResult:
     """Read the source folder and write `visits.tsv` and `visits.json`.
 
     Args:
         name: A shipped cohort, or the path of a descriptor of one's own.
         source: The folder with the cohort's images and tables; nothing in it is changed.
         workspace: Where the two files go. Equal inputs give equal bytes.
+        options: What the user asks for beside the descriptor's rules.
 
     Raises:
         CohortError: If the folder holds no such cohort at all. A fault of one scan only leaves that scan out.
     """
-    descriptor = load_descriptor(name)
+    descriptor = options.adjust(load_descriptor(name))
     source = Path(os.path.abspath(source))  # noqa: PTH100 - as the user named it: resolve() would follow links
+    if source.is_file():
+        descriptor, source = descriptor.for_table(source.name), source.parent
     if not source.is_dir():
         msg = f"{source}: expected the folder of the cohort {descriptor.name!r}, found none. Check the path."
         raise CohortError(msg)
-    reading = choose_reader(descriptor.reader)(descriptor, source)
-    visits, exclusions = _check(reading, descriptor, source)
+    reading = choose_reader(descriptor.reader)(descriptor, Source(source, options.tables))
+    fit, unfit = _check(reading, descriptor, source)
+    visits, left_out = filter_visits(fit, options, drop_cdr05=descriptor.diagnosis.cdr05 == "drop")
+    exclusions = (*unfit, *left_out)
     write_visits(workspace.visits_tsv, visits)
     visits = read_visits(workspace.visits_tsv)
     counts = Counts(

@@ -5,11 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from neurolatent.cohort.descriptor import Columns, Descriptor
+from neurolatent.cohort.columns import SCORES, Column, Columns
+from neurolatent.cohort.descriptor import Descriptor
 from neurolatent.cohort.exclusion import Exclusion
 from neurolatent.cohort.tables import Row
+from neurolatent.errors import TableError
 
 Level = Literal["participant", "session", "scan"]
+VALUES = ("age", "sex", "site", "scanner_tesla", "months", "date", *SCORES)
+"""Roles whose cells a candidate carries; the others are the readers' own business."""
 SAME_AGE_YEARS = 0.1
 """Two rows of one person may differ by this much, as ages are computed from dates in more than one way."""
 
@@ -21,6 +25,17 @@ class Cell:
     text: str
     where: str
     level: Level
+
+
+@dataclass(frozen=True)
+class Age:
+    """An age, and how far it may be off."""
+
+    years: float
+    precision_years: float
+    at_first_scan: bool
+    """Of the participant, not of this scan."""
+    where: str
 
 
 @dataclass(frozen=True)
@@ -39,6 +54,10 @@ class Candidate:
     """By role (`age`, `sex` …) and, for own columns, by name."""
     exclusion: Exclusion | None = None
     """Set where the reader itself has to leave the scan out."""
+    day: int | None = None
+    """Of the scan, in days since any day that all of the person's scans share; tells more than any cell."""
+    age: Age | None = None
+    """At the scan, where the reader works it out; goes before any cell."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +71,16 @@ class Reading:
     """How many participants the tables list, with and without scans."""
 
 
-Reader = Callable[[Descriptor, Path], Reading]
+@dataclass(frozen=True)
+class Source:
+    """The folder of a cohort as downloaded."""
+
+    root: Path
+    tables: Path | None = None
+    """Folder of its tables, where they lie elsewhere."""
+
+
+Reader = Callable[[Descriptor, Source], Reading]
 
 
 def cells_of(descriptor: Descriptor, levels: Iterable[tuple[Level, Row | None]]) -> dict[str, Cell]:
@@ -66,6 +94,30 @@ def cells_of(descriptor: Descriptor, levels: Iterable[tuple[Level, Row | None]])
             if found is not None and role not in cells:
                 cells[role] = Cell(found[1], f"{row.where}, {found[0]}", level)
     return cells
+
+
+def cell_of(column: Column | None, row: Row, level: Level = "session") -> Cell | None:
+    """Return a row's value in a column, `None` where it is missing."""
+    found = column and row.get(column.names, column.missing)
+    return Cell(found[1], f"{row.where}, {found[0]}", level) if found else None
+
+
+def text_of(column: Column | None, row: Row) -> str | None:
+    """Return what a row says in a column."""
+    cell = cell_of(column, row)
+    return cell and cell.text
+
+
+def refused(image: str, error: TableError) -> Exclusion:
+    """Leave a scan out for a cell that cannot be read; an error's text begins with its place."""
+    where, _, reason = str(error).partition(": ")
+    return Exclusion(image, where, reason, "error", "check")
+
+
+def unnamed(image: str, example: str) -> Candidate:
+    """Leave an image out whose name says nothing."""
+    reason = f"expected a name such as {example}, got another. Restore the file's own name."
+    return Candidate("", "", "", image, image, exclusion=Exclusion(image, image, reason, "error", "match"))
 
 
 def rows_agree(columns: Columns, first: Row, second: Row) -> bool:
@@ -99,7 +151,7 @@ def show_row(columns: Columns, row: Row) -> str:
 
 
 def _wanted(descriptor: Descriptor) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    columns = {role: getattr(descriptor.columns, role) for role in Columns.model_fields if role != "participant"}
+    columns = {role: getattr(descriptor.columns, role) for role in VALUES}
     columns["diagnosis"] = descriptor.diagnosis.column
     wanted = {role: (column.names, column.missing) for role, column in columns.items() if column is not None}
     return wanted | {name: ((name,), ()) for name in descriptor.carry}

@@ -1,33 +1,23 @@
 """From a candidate's cells to a checked visit, or to the reason why the scan is left out."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TypeVar
 
-from neurolatent.cohort.candidates import Candidate, Cell
-from neurolatent.cohort.descriptor import YEARS_PER_UNIT, AmountColumn, Descriptor
+from neurolatent.cohort.candidates import Age, Candidate, Cell
+from neurolatent.cohort.columns import YEARS_PER_UNIT, AmountColumn, TeslaColumn
+from neurolatent.cohort.descriptor import Descriptor
 from neurolatent.cohort.exclusion import Exclusion, Severity
 from neurolatent.cohort.visits import KEY_PART, MISSING, Diagnosis, Visit, check_age, image_path
 from neurolatent.errors import NeurolatentError, TableError
 
 MONTHS_PER_YEAR = 12
+SCORE_VALUES: Mapping[str, Sequence[float]] = {"mmse": range(31), "cdr": (0, 0.5, 1, 2, 3)}
 FINEST_AGE_YEARS = 0.01
 """No table is believed to know an age better than to some days."""
 Code = TypeVar("Code", bound=str)
-
-
-@dataclass(frozen=True)
-class Age:
-    """An age as a table gives it, and how far it may be off."""
-
-    years: float
-    precision_years: float
-    at_first_scan: bool
-    """Of the participant, not of this scan."""
-    where: str
 
 
 def check_candidate(candidate: Candidate, months: float, descriptor: Descriptor, source: Path) -> Visit | Exclusion:
@@ -61,6 +51,8 @@ def check_image(candidate: Candidate, source: Path) -> None:
             raise
         msg = f"{candidate.named_by}: {str(error).partition(': ')[2]}"
         raise TableError(msg) from error
+    if path.is_dir() and any(file.suffix.lower() == ".dcm" for file in path.iterdir()):
+        return
     if not path.is_file():
         link = (
             " but a link to nothing (fetch it, e.g. `datalad get`)" if (source / candidate.image).is_symlink() else ""
@@ -115,13 +107,13 @@ def decode(cell: Cell | None, codes: Mapping[str, Code]) -> Code | None:
 def _visit(candidate: Candidate, months: float, descriptor: Descriptor) -> Visit:
     _check_key(candidate)
     cells, columns = candidate.cells, descriptor.columns
-    age = read_age(cells.get("age"), columns.age)
+    age = candidate.age or read_age(cells.get("age"), columns.age)
     age_years = None
     if age is not None:
         age_years = check_age(age.years + (months / MONTHS_PER_YEAR if age.at_first_scan else 0.0), age.where)
     diagnosis = _diagnosis(cells, descriptor)
     site = cells["site"].text if "site" in cells else None
-    tesla = number(cells["scanner_tesla"]) if "scanner_tesla" in cells else None
+    tesla = _tesla(cells.get("scanner_tesla"), columns.scanner_tesla)
     return Visit(
         participant_id=candidate.participant_id,
         session_id=candidate.session_id,
@@ -133,12 +125,38 @@ def _visit(candidate: Candidate, months: float, descriptor: Descriptor) -> Visit
         diagnosis=diagnosis,
         dx_rule=descriptor.diagnosis.rule if diagnosis else None,
         site=site,
-        scanner_tesla=descriptor.scanner_tesla_by_site.get(site or "") if tesla is None else tesla,
+        scanner_tesla=_known_tesla(descriptor, site) if tesla is None else tesla,
         cohort=descriptor.name,
         mask_source=candidate.mask_source,
         image=candidate.image,
-        extra=MappingProxyType({name: cells[name].text if name in cells else MISSING for name in descriptor.carry}),
+        extra=MappingProxyType({name: _own(cells, name) for name in (*descriptor.scores, *descriptor.carry)}),
     )
+
+
+def _tesla(cell: Cell | None, column: TeslaColumn | None) -> float | None:
+    if cell is None:
+        return None
+    words = {code.lower(): value for code, value in column.codes.items()} if column else {}
+    return words.get(cell.text.lower()) or number(cell)
+
+
+def _known_tesla(descriptor: Descriptor, site: str | None) -> float | None:
+    return descriptor.scanner_tesla_by_site.get(site or "", descriptor.scanner_tesla)
+
+
+def _own(cells: Mapping[str, Cell], name: str) -> str:
+    """Return a value that `visits.tsv` takes along as written, scores in one way of writing."""
+    cell = cells.get(name)
+    if cell is None:
+        return MISSING
+    if name not in SCORE_VALUES:
+        return cell.text
+    score = number(cell)
+    if score not in SCORE_VALUES[name]:
+        low, high = SCORE_VALUES[name][0], SCORE_VALUES[name][-1]
+        msg = f"{cell.where}: expected {name.upper()} from {low:g} to {high:g}, got {cell.text!r}. Correct the table."
+        raise TableError(msg)
+    return f"{score:g}"
 
 
 def _diagnosis(cells: Mapping[str, Cell], descriptor: Descriptor) -> Diagnosis | None:

@@ -3,113 +3,151 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from string import Formatter
+from typing import Any, Literal, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from neurolatent.cohort.visits import COLUMNS, MISSING, Diagnosis, Sex, Visit
+from neurolatent.cohort.columns import SCORES, Column, Columns, Part
+from neurolatent.cohort.exclusion import Severity
+from neurolatent.cohort.visits import COLUMNS, MISSING, Diagnosis, Visit
 from neurolatent.content import content_folder
 from neurolatent.errors import CohortError
 from neurolatent.provenance import hash_settings
 
-YEARS_PER_UNIT = {"years": 1.0, "months": 1 / 12, "weeks": 7 / 365.25, "days": 1 / 365.25}
-Unit = Literal["years", "months", "weeks", "days"]
 
-
-class _Part(BaseModel):
-    """Strict, frozen, and closed: a misspelt key is an error, never a silent default."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class Column(_Part):
-    """Where a value stands in the cohort's tables."""
-
-    names: tuple[str, ...]
-    """Names of the column, whatever their case; the first one that a table has is read."""
-    missing: tuple[str, ...] = ()
-    """What stands for a missing value in this column, beside `n/a` and the empty cell."""
-
-
-class AmountColumn(Column):
-    """A column of ages or of times since the first scan."""
-
-    unit: Unit
-    precision_years: float | None = None
-    """How far the value may be off; by default one unit of its last written decimal."""
-
-
-class SexColumn(Column):
-    """The column of sex and what its codes mean."""
-
-    codes: dict[str, Sex]
-
-
-class Columns(_Part):
-    """The columns that the reader looks for, in the scans', sessions' and participants' tables, in this order."""
-
-    participant: Column | None = None
-    age: AmountColumn | None = None
-    sex: SexColumn | None = None
-    site: Column | None = None
-    scanner_tesla: Column | None = None
-    months: AmountColumn | None = None
-    """Time since the first scan."""
-    date: Column | None = None
-    """Day of the scan, YYYY-MM-DD; a time of day may follow."""
-
-
-class DiagnosisRule(_Part):
-    """How a diagnosis is reached: one for all, or a column with codes."""
+class DiagnosisRule(Part):
+    """How a diagnosis is reached: one for all, a column with codes, or what the cohort's reader works out."""
 
     rule: str
     source: str
     same_for_all: Diagnosis | None = None
     column: Column | None = None
-    codes: dict[str, Diagnosis] = {}
+    codes: dict[str, Diagnosis] = Field(default_factory=dict)
+    window_days: int | None = Field(default=None, ge=0)
+    """How far from the scan a clinical visit may lie to speak of it."""
+    cdr05: Diagnosis | Literal["drop"] | None = None
+    """What a Clinical Dementia Rating of 0.5 means where the rating is the diagnosis; set by `--cdr05` otherwise."""
 
 
-class Images(_Part):
-    """Which files below the source folder are the cohort's T1w scans."""
+class Choice(Part):
+    """Which image to take where a visit has several."""
 
-    patterns: tuple[str, ...]
-    """Shell patterns relative to the source folder."""
-    name: str | None = None
-    """Regular expression for a file name, with the named groups that the reader asks for."""
-    linear_spaces: tuple[str, ...] = ()
-    """BIDS `space-` labels that a rigid or affine transform leads to; others are refused."""
+    rule: str
+    """In words, for the report."""
+    avoid: tuple[str, ...] = ()
+    """Shell patterns of series descriptions that are never taken, whatever their case."""
+    prefer: tuple[str, ...] = ("*",)
+    """Shell patterns, best first; what fits none is never taken. Of equals the lowest number is taken."""
 
-    @field_validator("name")
+
+class Naming(Part):
+    """What an image's path says of it, and which row of the table speaks of it."""
+
+    pattern: str
+    """Regular expression that is looked for in the path below the source folder; its named groups are used below."""
+    example: str
+    """A path that it fits, for messages."""
+    participant: str
+    """Our name of the person, such as `sub-IXI{participant}`, from the groups."""
+    session: str = ""
+    run: str = ""
+    row: tuple[str, ...] = Field(min_length=1)
+    """What the table may call the row; leading zeros of numbers and case do not count."""
+    row_is_a_scan: bool = False
+    """Whether a row of the table is a scan, or a person."""
+    absent: dict[str, str] = Field(default_factory=dict)
+    """What a group that finds nothing stands for."""
+
+    @field_validator("pattern")
     @classmethod
-    def _compiles(cls, value: str | None) -> str | None:
+    def _compiles(cls, value: str) -> str:
         try:
-            re.compile(value or "")
+            re.compile(value)
         except re.error as error:
             msg = f"should be a regular expression ({error})"
             raise ValueError(msg) from error
         return value
 
+    @model_validator(mode="after")
+    def _uses_its_groups(self) -> "Naming":
+        known = re.compile(self.pattern).groupindex
+        for template in (self.participant, self.session, self.run, *self.row):
+            used = {name for _, name, _, _ in Formatter().parse(template) if name is not None}
+            if not used <= known.keys():
+                msg = f"should use the groups of the pattern, {sorted(known)}, not {sorted(used - known.keys())}"
+                raise ValueError(msg)
+        return self
 
-class Table(_Part):
-    """The one table of a cohort that has its people in a workbook."""
+    def groups(self, path: str) -> dict[str, str] | None:
+        """Return what a path says, by group; `None` where it does not fit."""
+        parts = re.search(self.pattern, path)
+        return parts and {name: text or self.absent.get(name, "") for name, text in parts.groupdict().items()}
 
-    files: tuple[str, ...]
+    def key(self, groups: Mapping[str, str]) -> tuple[str, str, str]:
+        """Return (participant, session, run); no session where the template is empty, run 1 where it finds none."""
+        run = self.run.format_map(groups).lstrip("0") or "1"
+        return self.participant.format_map(groups), self.session.format_map(groups), run
+
+
+class Images(Part):
+    """Which files below the source folder are the cohort's T1w scans."""
+
+    patterns: tuple[str, ...]
+    """Shell patterns relative to the source folder."""
+    naming: Naming | None = None
+    linear_spaces: tuple[str, ...] = ()
+    """BIDS `space-` labels that a rigid or affine transform leads to; others are refused."""
+    descriptions: tuple[str, ...] = ("preproc",)
+    """BIDS `desc-` labels of whole scans."""
+    allow_nonlinear: bool = False
+    """Take scans in other spaces too."""
+    choice: Choice | None = None
+    analyze_affine: tuple[tuple[float, ...], ...] | None = None
+    """World from voxel in mm, of images whose own header cannot tell: four rows of four."""
+
+    @field_validator("analyze_affine")
+    @classmethod
+    def _four_by_four(cls, value: tuple[tuple[float, ...], ...] | None) -> tuple[tuple[float, ...], ...] | None:
+        if value is not None and [len(row) for row in value] != [4] * 4:
+            msg = "should be four rows of four numbers"
+            raise ValueError(msg)
+        return value
+
+
+class TableFiles(Part):
+    """Where one of the cohort's tables is."""
+
+    files: tuple[str, ...] = Field(min_length=1)
+    """Shell patterns of its name; looked for in the source folder, around it and below it."""
     sheet: str | None = None
+    """Of a workbook; the first where not given."""
+    having: tuple[str, ...] = ()
+    """Only tables with these columns: for files whose names are anybody's."""
+    many: bool = False
+    """Whether several files make up the table; otherwise two are refused."""
+    required: bool = True
+    contradictions: Severity = "error"
+    """What rows that contradict each other are: a warning where the cohort is known for them."""
 
 
-class Licence(_Part):
+class Licence(Part):
     """Who may use the data, how to get them, how to cite them."""
 
     name: str
     url: str | None = None
     apply: str
     cite: str
+    share_weights: bool = False
+    """Whether weights trained on the data may be given to others."""
+    share_samples: bool = False
+    """Whether images that a model makes of the data may be."""
 
 
-class Expected(_Part):
+class Expected(Part):
     """What a complete copy of the cohort holds."""
 
     participants: int | None = None
@@ -117,7 +155,7 @@ class Expected(_Part):
     source: str | None = None
 
 
-class Mark(_Part):
+class Mark(Part):
     """A column of the cohort's own, and the values there that mark a scan."""
 
     column: str
@@ -128,30 +166,36 @@ class Mark(_Part):
         return _plain(visit.extra.get(self.column, MISSING)) in {_plain(value) for value in self.values}
 
 
-class SplitRules(_Part):
+class SplitRules(Part):
     """What every split of the cohort keeps to."""
 
     test_only: Mark | None = None
     """Marks the people who are tested on and never trained on."""
 
 
-class Descriptor(_Part):
+Required = Literal["age_years", "sex", "diagnosis"]
+
+
+class Descriptor(Part):
     """One cohort; `cohorts/README.md` explains each key."""
 
     name: str
     title: str
     reader: str
     simulation: bool
-    require: tuple[Literal["age_years", "sex", "diagnosis"], ...] = ()
+    require: tuple[Required, ...] = ()
     """A scan without one of these is left out and listed."""
     carry: tuple[str, ...] = ()
     """Columns of the cohort's own that `visits.tsv` takes along."""
     split: SplitRules = SplitRules()
     unnamed_session: str = "ses-1"
     images: Images
-    table: Table | None = None
+    tables: dict[str, TableFiles] = Field(default_factory=dict)
+    """By the names that the reader asks for."""
     columns: Columns
-    scanner_tesla_by_site: dict[str, float] = {}
+    scanner_tesla: float | None = None
+    """Of all scans, where no column tells it and sites do not differ."""
+    scanner_tesla_by_site: dict[str, float] = Field(default_factory=dict)
     diagnosis: DiagnosisRule
     licence: Licence
     expected: Expected = Expected()
@@ -176,6 +220,20 @@ class Descriptor(_Part):
         """Return the people who are tested on and never trained on: one marked scan is enough."""
         mark = self.split.test_only
         return frozenset(visit.participant_id for visit in visits if mark and mark.is_on(visit))
+
+    def for_table(self, name: str) -> "Descriptor":
+        """Return the descriptor with its only table in this file."""
+        if len(self.tables) != 1:
+            got = f"got the file {name!r}"
+            msg = f"{name}: expected the folder of the cohort {self.name!r}, {got}. Give the folder it lies in."
+            raise CohortError(msg)
+        role, table = next(iter(self.tables.items()))
+        return self.model_copy(update={"tables": {role: table.model_copy(update={"files": (name,)})}})
+
+    @property
+    def scores(self) -> tuple[str, ...]:
+        """Clinical scores that this cohort has."""
+        return tuple(name for name in SCORES if getattr(self.columns, name) is not None)
 
 
 def cohort_names() -> tuple[str, ...]:
@@ -240,8 +298,11 @@ def _one_line(file: str, error: ValidationError) -> str:
 
 def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     model: type[BaseModel] = Descriptor
-    for key in location[:-1]:
+    keys = iter(location[:-1])
+    for key in keys:
         annotation = model.model_fields[str(key)].annotation
         options = getattr(annotation, "__args__", (annotation,))
         model = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
+        if get_origin(annotation) is dict:
+            next(keys, None)  # a name of the user's own
     return sorted(model.model_fields)

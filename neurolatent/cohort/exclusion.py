@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Severity = Literal["warning", "error"]
-Stage = Literal["match", "check"]
+Severity = Literal["note", "warning", "error"]
+Stage = Literal["match", "choice", "check", "filter"]
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,10 @@ class Exclusion:
     """What is at fault: the image, or the table, line and column."""
     reason: str
     severity: Severity
-    """An error is for the user to mend; a warning the cohort is known for."""
+    """An error is for the user to mend; a warning the cohort is known for; a note was asked for or follows a rule."""
     stage: Stage
-    """`match` where no table row could be given to the scan, `check` where a row or the image is unfit."""
+    """`match` where no table row could be given to the scan, `choice` where another image of the visit is taken,
+    `check` where a row or the image is unfit, `filter` where the user asked to leave it out."""
 
     def __str__(self) -> str:
         """Say it in one line."""

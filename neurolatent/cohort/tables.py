@@ -56,6 +56,26 @@ def read_table(path: Path, *, name: str | None = None, sheet: str | None = None)
     return tuple(_row(shown, number, header, cells) for number, cells in lines[1:] if any(cells))
 
 
+def has_columns(path: Path, names: Sequence[str]) -> bool:
+    """Whether a table of text begins with a line that has these columns; anything else has none."""
+    if not names:
+        return True
+    delimiter = DELIMITERS.get(path.suffix.lower())
+    if delimiter is None:
+        return False
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        header = next(csv.reader(file, delimiter=delimiter), [])
+    return {name.lower() for name in names} <= {cell.strip().lower() for cell in header}
+
+
+def first_broken(rows: Iterable[Row | None]) -> tuple[str, str, Severity] | None:
+    """Return place, fault and severity of the first row that cannot be used."""
+    for row in rows:
+        if row is not None and row.problem is not None:
+            return row.where, row.problem, row.severity
+    return None
+
+
 def require_columns(rows: Sequence[Row], groups: Iterable[Sequence[str]], file: str) -> None:
     """Refuse a table that has none of the columns of a group."""
     found = set(rows[0].cells) if rows else set[str]()

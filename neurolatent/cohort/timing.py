@@ -4,22 +4,23 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
 
-from neurolatent.cohort.candidates import Candidate, Cell
+from neurolatent.cohort.candidates import Candidate
 from neurolatent.cohort.checks import MONTHS_PER_YEAR, exclude, number, read_age
-from neurolatent.cohort.descriptor import YEARS_PER_UNIT, Columns
+from neurolatent.cohort.columns import YEARS_PER_UNIT, Columns
+from neurolatent.cohort.days import read_day
 from neurolatent.cohort.exclusion import Exclusion
 from neurolatent.cohort.visits import DAYS_PER_MONTH, check_age
 from neurolatent.errors import TableError
 
 MONTHS_RULE = (
     "Since the participant's first scan, days / 30.4375. Taken, for all of a participant's sessions alike, from the "
-    "clock that tells most of them, the first of: a column of months, the day of the scan, the age in the sessions' "
-    "or scans' table, the session's name (ses-M06). A clock that puts sessions more than 50 years apart is not "
-    "believed. Where no clock tells, only the first session by name is kept, as month 0."
+    "clock that tells most of them, the first of: the day that the cohort's reader found, a column of months, the day "
+    "of the scan, the age in the sessions' or scans' table, the session's name (ses-M06). A clock that puts sessions "
+    "more than 50 years apart is not believed. Where no clock tells, only the first session by name "
+    "is kept, as month 0."
 )
-CLOCKS = ("months", "date", "age", "label")
+CLOCKS = ("day", "months", "date", "age", "label")
 MONTH_LABEL = re.compile(r"ses-[Mm]0*(\d+)")
 LONGEST_SPAN_MONTHS = 600.0
 """No person's MRI scans lie further apart: dates that do were shifted one by one to hide them."""
@@ -86,11 +87,14 @@ def _times(readings: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 def _clocks(candidate: Candidate, columns: Columns) -> dict[str, float]:
     """Return what each clock says, in months from any zero; a participant's own row tells no session's time."""
     own = {role: cell for role, cell in candidate.cells.items() if cell.level != "participant"}
+    if candidate.day is not None:
+        return {"day": candidate.day / DAYS_PER_MONTH}
     clocks: dict[str, float] = {}
     if "months" in own and columns.months is not None:
         clocks["months"] = number(own["months"]) * YEARS_PER_UNIT[columns.months.unit] * MONTHS_PER_YEAR
     if "date" in own:
-        clocks["date"] = _days(own["date"]) / DAYS_PER_MONTH
+        formats = columns.date.formats if columns.date else ()
+        clocks["date"] = read_day(own["date"].text, formats, own["date"].where).toordinal() / DAYS_PER_MONTH
     age = read_age(own.get("age"), columns.age)
     if age is not None:
         clocks["age"] = check_age(age.years, age.where) * MONTHS_PER_YEAR
@@ -98,12 +102,3 @@ def _clocks(candidate: Candidate, columns: Columns) -> dict[str, float]:
     if label is not None:
         clocks["label"] = float(label[1])
     return clocks
-
-
-def _days(cell: Cell) -> int:
-    try:
-        day = date.fromisoformat(cell.text[:10])
-    except ValueError as error:
-        msg = f"{cell.where}: expected a day such as 2024-05-31, got {cell.text!r}. Correct the table."
-        raise TableError(msg) from error
-    return day.toordinal()

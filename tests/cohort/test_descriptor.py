@@ -33,12 +33,12 @@ def test_only_the_phantom_is_a_simulation():
 
 
 def test_unknown_cohort_names_the_known_ones():
-    with pytest.raises(CohortError, match=r"Unknown cohort 'ixl'; choose from \['bids', 'ixi', 'phantom'\]"):
+    with pytest.raises(CohortError, match=r"Unknown cohort 'ixl'; choose from \[.*'bids', 'ixi', .*'phantom'"):
         load_descriptor("ixl")
 
 
 def test_unknown_reader_names_the_known_ones():
-    with pytest.raises(CohortError, match=r"Unknown reader 'csv'; choose from \['bids', 'ixi'\]"):
+    with pytest.raises(CohortError, match=r"Unknown reader 'csv'; choose from \[.*'bids'.*'names'"):
         choose_reader("csv")
 
 
@@ -103,7 +103,7 @@ def test_mark_of_people_for_testing_only_is_checked(tmp_path: Path, new: str, ma
 
 
 def test_broken_name_pattern_is_refused(tmp_path: Path):
-    with pytest.raises(CohortError, match=r"images.name: should be a regular expression"):
+    with pytest.raises(CohortError, match=r"images.naming.pattern: should be a regular expression"):
         read_descriptor(edited(tmp_path, r"(?P<participant>\d{3})", r"(?P<participant>\d{3}", shipped="ixi"))
 
 

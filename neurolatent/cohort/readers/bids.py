@@ -4,14 +4,15 @@ import json
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
-from neurolatent.cohort.candidates import Candidate, Level, Reading, cells_of, rows_agree, show_row
+from neurolatent.cohort.candidates import Candidate, Level, Reading, Source, cells_of, rows_agree, show_row
 from neurolatent.cohort.descriptor import Descriptor
 from neurolatent.cohort.exclusion import Exclusion
-from neurolatent.cohort.tables import Row, index_rows, read_table, require_columns
+from neurolatent.cohort.readers.freesurfer import find_subjects, is_freesurfer
+from neurolatent.cohort.tables import Row, first_broken, has_columns, index_rows, read_table, require_columns
 from neurolatent.errors import CohortError
 
 T1W_NAME = re.compile(
@@ -50,9 +51,13 @@ class _Tables:
     files: tuple[Path, ...]
 
 
-def read_bids(descriptor: Descriptor, source: Path) -> Reading:
+def read_bids(descriptor: Descriptor, place: Source) -> Reading:
     """Find the images of a raw or derivative data set, and the rows that speak of them."""
-    tables = _read_tables(descriptor, _tables_root(source))
+    source = place.root
+    tables = _read_tables(descriptor, place.tables or _tables_root(source))
+    if is_freesurfer(source):
+        scans = [_described(descriptor, tables, scan) for scan in find_subjects(source, descriptor.unnamed_session)]
+        return Reading(tuple(scans), tables.files, len(tables.participants))
     patterns = descriptor.images.patterns
     found = {path.relative_to(source).as_posix() for pattern in patterns for path in source.glob(pattern)}
     named_by = {image: image for image in found}
@@ -69,9 +74,14 @@ def read_bids(descriptor: Descriptor, source: Path) -> Reading:
     return Reading(tuple(candidates), tables.files, len(tables.participants))
 
 
+def is_bids(folder: Path) -> bool:
+    """Whether a folder holds the folders of people as BIDS names them, or as Clinica's CAPS does one level down."""
+    return any(any(folder.glob(pattern)) for pattern in ("sub-*/", "subjects/sub-*/"))
+
+
 def _tables_root(source: Path) -> Path:
     """Return where the tables are: for derivatives that brought none, the raw data set around them."""
-    if (source / "participants.tsv").is_file() or not _is_derivative(source):
+    if (source / "participants.tsv").is_file() or not (_is_derivative(source) or is_freesurfer(source)):
         return source
     around = [folder for folder in list(source.parents)[:2] if (folder / "participants.tsv").is_file()]
     return around[0] if around else source
@@ -92,13 +102,14 @@ def _is_derivative(source: Path) -> bool:
 def _read_tables(descriptor: Descriptor, root: Path) -> _Tables:
     everyone = [path for path in [root / "participants.tsv"] if path.is_file()]
     sessions = sorted(root.glob("sub-*/sub-*_sessions.tsv"))
+    labels = [path for path in sorted(root.glob("*.tsv")) if has_columns(path, ("participant_id", "session_id"))]
     scans = sorted([*root.glob("sub-*/sub-*_scans.tsv"), *root.glob("sub-*/ses-*/sub-*_scans.tsv")])
     return _Tables(
         root,
         _index(descriptor, _rows(root, everyone, "participant_id"), _participant_key),
-        _index(descriptor, _rows(root, sessions, "session_id"), _session_key),
+        _index(descriptor, _rows(root, [*sessions, *labels], "session_id"), _session_key),
         _index(descriptor, _rows(root, scans, "filename"), _scan_key),
-        (*everyone, *sessions, *scans),
+        (*everyone, *sessions, *labels, *scans),
     )
 
 
@@ -125,8 +136,9 @@ def _participant_key(row: Row) -> str | None:
 
 
 def _session_key(row: Row) -> str | None:
-    found = row.get(["session_id"])
-    return found and f"{Path(row.file).parts[0]}/ses-{found[1].removeprefix('ses-')}"
+    """Name the session: by its column in ClinicaDL's one table for all, by its folder in a table of one person."""
+    found, person = row.get(["session_id"]), _participant_key(row) or Path(row.file).parts[0]
+    return found and f"{person}/ses-{found[1].removeprefix('ses-')}"
 
 
 def _scan_key(row: Row) -> str | None:
@@ -144,27 +156,31 @@ def _candidate(descriptor: Descriptor, tables: _Tables, source: Path, image: str
     if name is None:
         reason = "expected a name such as sub-01_ses-01_run-1_T1w.nii.gz, got another. Rename it as BIDS asks."
         return Candidate("", "", "", image, named_by, exclusion=Exclusion(image, image, reason, "error", "match"))
-    person = tables.participants.get(name.participant_id)
-    levels: list[tuple[Level, Row | None]] = [
-        ("scan", tables.scans.get(image)),
-        ("session", tables.sessions.get(f"{name.participant_id}/{name.session_id}")),
-        ("participant", person),
-    ]
-    exclusion = _unfit_name(descriptor, name, image)
-    broken = next((row for _, row in levels if row and row.problem), None)
-    if exclusion is None and broken is not None and broken.problem is not None:
-        exclusion = Exclusion(image, broken.where, broken.problem, broken.severity, "check")
-    if exclusion is None and person is None and tables.participants and descriptor.require:
-        reason = f"expected a row for {name.participant_id}, got none. Add one, or leave the scan out."
-        exclusion = Exclusion(image, "participants.tsv", reason, "warning", "match")
-    return Candidate(
+    scan = Candidate(
         *name.key,
         image,
         named_by,
         mask_source="given" if _mask_beside(source / image) else None,
-        cells=cells_of(descriptor, levels),
-        exclusion=exclusion,
+        exclusion=_unfit_name(descriptor, name, image),
     )
+    return _described(descriptor, tables, scan)
+
+
+def _described(descriptor: Descriptor, tables: _Tables, scan: Candidate) -> Candidate:
+    """Give a scan what the tables say of it."""
+    person = tables.participants.get(scan.participant_id)
+    levels: list[tuple[Level, Row | None]] = [
+        ("scan", tables.scans.get(scan.image)),
+        ("session", tables.sessions.get(f"{scan.participant_id}/{scan.session_id}")),
+        ("participant", person),
+    ]
+    exclusion, broken = scan.exclusion, first_broken(row for _, row in levels)
+    if exclusion is None and broken is not None:
+        exclusion = Exclusion(scan.image, *broken, "check")
+    if exclusion is None and person is None and tables.participants and descriptor.require:
+        reason = f"expected a row for {scan.participant_id}, got none. Add one, or leave the scan out."
+        exclusion = Exclusion(scan.image, "participants.tsv", reason, "warning", "match")
+    return replace(scan, cells=cells_of(descriptor, levels), exclusion=exclusion)
 
 
 def _parse(name: str, unnamed_session: str) -> _Name | None:
@@ -186,13 +202,14 @@ def _unfit_name(descriptor: Descriptor, name: _Name, image: str) -> Exclusion | 
     linear = descriptor.images.linear_spaces
     if folder.startswith("sub-") and folder != name.participant_id:
         reason = f"expected a scan of {folder}, got one of {name.participant_id}. Move or rename it."
-    elif name.space is not None and name.space not in linear:
+    elif name.space is not None and name.space not in linear and not descriptor.images.allow_nonlinear:
         reason = (
             f"expected a native scan or one in {list(linear)}, got space-{name.space}: non-linear warping flattens "
-            "atrophy. Use the native `desc-preproc_T1w` or the raw scan."
+            "atrophy. Use the native `desc-preproc_T1w` or the raw scan, or allow it with --allow-nonlinear."
         )
-    elif name.desc not in (None, PREPROCESSED):
-        reason = f"expected a raw scan or desc-{PREPROCESSED}, got desc-{name.desc}. Give the whole scan."
+    elif name.desc is not None and name.desc not in descriptor.images.descriptions:
+        known = " or ".join(f"desc-{label}" for label in descriptor.images.descriptions)
+        reason = f"expected a raw scan or {known}, got desc-{name.desc}. Give the whole scan."
     else:
         return None
     return Exclusion(image, image, reason, "error", "check")

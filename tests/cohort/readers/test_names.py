@@ -124,7 +124,7 @@ def test_folder_without_images_or_workbook_says_what_was_expected(ixi: Path, wor
     with pytest.raises(CohortError, match=r"empty: expected images such as IXI002-Guys-0828-T1.nii.gz"):
         build_cohort("ixi", tmp_path / "empty", workspace)
     (ixi / "IXI.xlsx").unlink()
-    with pytest.raises(CohortError, match=r"expected one of \['IXI.xls', 'IXI.xlsx', 'IXI.csv'\]"):
+    with pytest.raises(CohortError, match=r"expected a table \['IXI.xls', 'IXI.xlsx', 'IXI.csv'\]"):
         build_cohort("ixi", ixi, workspace)
     with pytest.raises(CohortError, match=r"nowhere: expected the folder of the cohort 'ixi', found none"):
         build_cohort("ixi", tmp_path / "nowhere", workspace)

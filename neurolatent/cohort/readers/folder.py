@@ -1,0 +1,93 @@
+"""What lies in a cohort's folder: images by pattern, tables by name."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from neurolatent.cohort.candidates import Source
+from neurolatent.cohort.descriptor import Descriptor, Naming, TableFiles
+from neurolatent.cohort.tables import Row, has_columns, read_table, require_columns
+from neurolatent.errors import CohortError
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The rows of a cohort's tables by the descriptor's names for them, and the files they came from."""
+
+    rows: Mapping[str, tuple[Row, ...]]
+    files: tuple[Path, ...]
+
+
+def find_images(source: Path, patterns: Iterable[str], example: str) -> list[str]:
+    """Return the images' paths relative to the source, sorted; refuse a folder without any."""
+    found = sorted({path.relative_to(source).as_posix() for pattern in patterns for path in source.glob(pattern)})
+    if not found:
+        msg = f"{source}: expected images such as {example} in or below it, found none. Check the path."
+        raise CohortError(msg)
+    return found
+
+
+def read_tables(descriptor: Descriptor, source: Source, roles: Mapping[str, tuple[str, ...]]) -> Tables:
+    """Find and read each table that the descriptor names; `roles` says which columns each must have."""
+    rows: dict[str, tuple[Row, ...]] = {}
+    files: list[Path] = []
+    for name, wanted in descriptor.tables.items():
+        columns = (getattr(descriptor.columns, role) for role in roles.get(name, ()))
+        groups = [column.names for column in columns if column]
+        found = _find(wanted, source)
+        parts = [read_table(path, name=_shown(path, source), sheet=wanted.sheet) for path in found]
+        for path, part in zip(found, parts, strict=True):
+            require_columns(part, groups, path.name)
+        rows[name] = tuple(row for part in parts for row in part)
+        files += found
+    return Tables(rows, tuple(files))
+
+
+def _shown(path: Path, source: Source) -> str:
+    """Name a table by its path below the source folder, or by its name."""
+    return path.relative_to(source.root).as_posix() if path.is_relative_to(source.root) else path.name
+
+
+def require_roles(descriptor: Descriptor, tables: Iterable[str], roles: Iterable[str]) -> None:
+    """Refuse a descriptor that lacks what its reader goes by."""
+    lacking = [f"tables.{name}" for name in tables if name not in descriptor.tables]
+    lacking += [f"columns.{role}" for role in roles if getattr(descriptor.columns, role) is None]
+    if lacking:
+        msg = f"{descriptor.name}.toml: the reader {descriptor.reader!r} expects {', '.join(lacking)}. Add them."
+        raise CohortError(msg)
+
+
+def naming_of(descriptor: Descriptor) -> Naming:
+    """Return how the cohort's files are named; refuse a descriptor that does not say."""
+    if descriptor.images.naming is None:
+        msg = f"{descriptor.name}.toml: the reader {descriptor.reader!r} expects images.naming. Add it."
+        raise CohortError(msg)
+    return descriptor.images.naming
+
+
+def _find(wanted: TableFiles, source: Source) -> list[Path]:
+    """Look in the folder for tables, the folder, its parent, below the folder, and beside it."""
+    for place in _places(wanted, source):
+        found = sorted(path for path in place if path.is_file() and has_columns(path, wanted.having))
+        if len(found) > 1 and not wanted.many:
+            names = [path.name for path in found]
+            msg = f"{source.root}: expected one table {list(wanted.files)}, got {names}. Move all but one away."
+            raise CohortError(msg)
+        if found:
+            return found
+    if not wanted.required:
+        return []
+    places = "in it, below it or beside it"
+    msg = f"{source.root}: expected a table {list(wanted.files)} {places}, found none. Put it there, or use --tables."
+    raise CohortError(msg)
+
+
+def _places(wanted: TableFiles, source: Source) -> Iterator[set[Path]]:
+    root = source.root
+    for pattern in wanted.files:
+        if source.tables is not None:
+            yield set(source.tables.rglob(pattern))
+        yield set(root.glob(pattern))
+        yield set(root.parent.glob(pattern))
+        yield set(root.rglob(pattern))
+        yield set(root.parent.glob(f"*/{pattern}"))

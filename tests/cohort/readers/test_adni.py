@@ -1,0 +1,198 @@
+"""ADNI in each of its layouts, traps included; the table that comes out equals one written by hand."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from neurolatent.cohort.build import build_cohort
+from neurolatent.cohort.options import BuildOptions
+from neurolatent.workspace import Workspace
+
+MERGE = (
+    ("RID", "PTID", "VISCODE", "SITE", "COLPROT", "EXAMDATE", "DX_bl", "AGE", "PTGENDER", "APOE4", "FLDSTRENG", "ABETA",
+     "MMSE", "DX", "EXAMDATE_bl"),
+    (295, "002_S_0295", "bl", 2, "ADNI1", "2006-04-18", "CN", 84.8, "Male", 1, "1.5 Tesla MRI", ">1700", 28, "CN",
+     "2006-04-18"),
+    (295, "002_S_0295", "m06", 2, "ADNI1", "2006-11-02", "CN", 84.8, "Male", 1, "", "", 29, "", "2006-04-18"),
+    (413, "002_S_0413", "bl", 2, "ADNI1", "2006-05-02", "LMCI", 76.3, "Female", 0, "1.5 Tesla MRI", "<80", 29, "MCI",
+     "2006-05-02"),
+    (413, "002_S_0413", "m24", 2, "ADNI1", "2008-05-02", "LMCI", 76.3, "Female", 0, "3 Tesla MRI", "", 20, "Dementia",
+     "2006-05-02"),
+    (4001, "011_S_4001", "bl", 11, "ADNI2", "2011-09-01", "SMC", 70, "Female", 0, "3 Tesla MRI", "", 30, "SMC",
+     "2011-09-01"),
+)  # fmt: skip
+IMAGES = (
+    # Screening counts as baseline; corrected before raw, the first scan before its repeat.
+    ("002_S_0295", "MP-RAGE", "2006-04-10_08_20_30.0", 13722),
+    ("002_S_0295", "MP-RAGE_REPEAT", "2006-04-10_08_30_30.0", 13723),
+    ("002_S_0295", "MPR__GradWarp__B1_Correction__N3__Scaled", "2006-04-10_08_20_30.0", 45107),
+    ("002_S_0295", "MPR__GradWarp__N3__Scaled", "2006-04-10_08_20_30.0", 45100),
+    ("002_S_0295", "MP-RAGE", "2006-11-02_08_16_44.0", 28560),
+    ("002_S_0413", "MP-RAGE", "2006-04-20_08_16_44.0", 14444),
+    ("002_S_0413", "MP-RAGE", "2008-07-31_08_16_44.0", 118682),
+    ("011_S_4001", "Accelerated_SAG_MP-RAGE", "2011-09-03_08_16_44.0", 254001),
+    ("011_S_4001", "Sagittal_3D_FLAIR", "2011-09-03_08_16_44.0", 254002),
+    ("011_S_4001", "MPRAGE", "2016-09-03_08_16_44.0", 754002),
+    ("099_S_0001", "MP-RAGE", "2008-07-31_08_16_44.0", 118999),
+)
+EXPECTED = {
+    # participant, session: months, age, sex, diagnosis, site, tesla, mmse, ABETA, image
+    ("sub-ADNI002S0295", "ses-M000"): (0.0, 84.778, "M", "CN", "2", 1.5, "28", ">1700", 45107),
+    # The nearest visit has no diagnosis, and the one before it lies 198 days away.
+    ("sub-ADNI002S0295", "ses-M006"): (6.8, 85.342, "M", None, "2", None, "29", "n/a", 28560),
+    ("sub-ADNI002S0413", "ses-M000"): (0.0, 76.267, "F", "MCI", "2", 1.5, "29", "<80", 14444),
+    ("sub-ADNI002S0413", "ses-M024"): (27.4, 78.548, "F", "AD", "2", 3.0, "20", "n/a", 118682),
+    ("sub-ADNI011S4001", "ses-M000"): (0.0, 70.005, "F", "CN", "11", 3.0, "30", "n/a", 254001),
+    # Five years after the only visit that the table knows.
+    ("sub-ADNI011S4001", "ses-I754002"): (60.0, 75.007, "F", None, None, None, "n/a", "n/a", 754002),
+}
+
+
+def table_of(workspace: Workspace, root: Path, **options: object) -> dict:
+    result = build_cohort("adni", root, workspace, options=BuildOptions(**options))
+    return {
+        (v.participant_id, v.session_id): (
+            v.months, round(v.age_years, 3), v.sex, v.diagnosis, v.site, v.scanner_tesla, v.extra["mmse"],
+            v.extra["ABETA"], int(v.image.rpartition("_I")[2].partition(".")[0]),
+        )
+        for v in result.visits
+    }  # fmt: skip
+
+
+@pytest.fixture
+def write_tree(tmp_path: Path, write_image: Callable[..., Path], write_csv: Callable[..., Path]) -> Callable[..., Path]:
+    def write(images: Sequence[tuple] = IMAGES, *, suffix: str = ".nii", merge: Sequence[tuple] = MERGE) -> Path:
+        root = tmp_path / "download"
+        for person, series, stamp, number in images:
+            name = f"ADNI_{person}_MR_{series}_Br_20070319113623975_S13408_I{number}{suffix}"
+            write_image(root / "ADNI" / person / series / stamp / f"I{number}" / name)
+        write_csv(root / "tables" / "ADNIMERGE_21Nov2025.csv", *merge)
+        return root
+
+    return write
+
+
+def test_raw_tree_becomes_the_table_written_by_hand(write_tree: Callable[..., Path], workspace: Workspace):
+    assert table_of(workspace, write_tree()) == EXPECTED
+
+
+def test_columns_in_another_order_change_nothing(write_tree: Callable[..., Path], workspace: Workspace):
+    turned = [row[::-1] for row in MERGE]
+    assert table_of(workspace, write_tree(merge=turned)) == EXPECTED
+
+
+def test_dicom_series_are_folders(write_tree: Callable[..., Path], workspace: Workspace):
+    root = write_tree(IMAGES[:1], suffix="_001.dcm")
+    folder = next(root.rglob("*.dcm")).parent
+    (folder / "ADNI_002.dcm").write_bytes(b"image")
+    visits = build_cohort("adni", root, workspace).visits
+    assert [visit.image for visit in visits] == [folder.relative_to(root).as_posix()]
+
+
+def test_what_is_not_taken_is_listed_with_the_rule(write_tree: Callable[..., Path], workspace: Workspace):
+    result = build_cohort("adni", write_tree(), workspace)
+    listed = {row.scan.rpartition("_I")[2]: row for row in result.exclusions}
+    assert {name: (row.stage, row.severity) for name, row in listed.items()} == {
+        "13722.nii": ("choice", "note"), "13723.nii": ("choice", "note"), "45100.nii": ("choice", "note"),
+        "254002.nii": ("choice", "note"), "118999.nii": ("match", "warning"),
+    }  # fmt: skip
+    assert "'MPR__GradWarp__B1_Correction__N3__Scaled' is taken instead: one T1w image" in listed["13722.nii"].reason
+    assert "expected rows for 099_S_0001, got none" in listed["118999.nii"].reason
+    counts = result.counts
+    assert (counts.found, counts.matched, counts.kept) == (11, 10, 6)
+    assert not result.failed
+
+
+def test_list_of_images_gives_days_and_names_what_is_not_downloaded(
+    tmp_path: Path, workspace: Workspace, write_image: Callable[..., Path], write_csv: Callable[..., Path]
+):
+    root = tmp_path / "flat"
+    write_csv(root / "ADNIMERGE.csv", *MERGE)
+    names = "Image Data ID,Subject,Group,Sex,Age,Visit,Modality,Description,Type,Acq Date,Format,Downloaded"
+    header = [f'"{name}"' for name in names.split(",")]
+    rows = [
+        (
+            "I45107",
+            "002_S_0295",
+            "AD",
+            "M",
+            85,
+            "sc",
+            "MRI",
+            "MPR; GradWarp; B1 Correction; N3; Scaled",
+            "",
+            "4/10/2006",
+        ),
+        ("14444", "002_S_0413", "MCI", "F", 76, "sc", "MRI", "MP-RAGE", "Original", "4/20/2006"),
+        ("I99", "002_S_0413", "MCI", "F", 76, "sc", "MRI", "MP-RAGE", "Original", "4/20/2006"),
+        ("I98", "002_S_0413", "MCI", "F", 76, "sc", "PET", "FDG", "Original", "4/20/2006"),
+    ]
+    write_csv(root / "my_list_11_21_2025.csv", header, *[(*row, "NiFTI", "") for row in rows])
+    for person, number in (("002_S_0295", 45107), ("002_S_0413", 14444)):
+        write_image(root / f"ADNI_{person}_MR_MPR_Br_20070319113623975_S13408_I{number}.nii")
+    found = table_of(workspace, root)
+    assert found == {key: row for key, row in EXPECTED.items() if row[-1] in {45107, 14444}}
+    lost = build_cohort("adni", root, workspace).exclusions
+    assert [(row.where, row.stage) for row in lost] == [("my_list_11_21_2025.csv line 4", "match")]
+    assert "expected the image I99, which the list names, found none" in lost[0].reason
+
+
+def test_flat_folder_without_a_list_says_what_is_missing(
+    tmp_path: Path, workspace: Workspace, write_image: Callable[..., Path], write_csv: Callable[..., Path]
+):
+    root = tmp_path / "flat"
+    write_csv(root / "ADNIMERGE.csv", *MERGE)
+    write_image(root / "ADNI_002_S_0295_MR_MPR_Br_20070319113623975_S13408_I45107.nii")
+    result = build_cohort("adni", root, workspace)
+    assert not result.visits
+    assert "expected the day of the scan in its folder's name or in a list of images" in result.exclusions[0].reason
+
+
+@pytest.mark.parametrize(("first", "later"), [("ses-M000", "ses-M024"), ("ses-M00", "ses-M24")])
+def test_clinicas_bids_keeps_diagnoses_of_visits(
+    tmp_path: Path,
+    workspace: Workspace,
+    write_image: Callable[..., Path],
+    write_tsv: Callable[..., Path],
+    first: str,
+    later: str,
+):
+    root, person = tmp_path / "bids", "sub-ADNI002S0413"
+    for session in (first, later):
+        write_image(root / person / session / "anat" / f"{person}_{session}_T1w.nii.gz")
+    write_tsv(root / "participants.tsv",
+              ("participant_id", "alternative_id_1", "sex", "age_bl", "site", "diagnosis_sc", "apoe4"),
+              (person, "002_S_0413", "Female", 76.3, 2, "LMCI", 0))  # fmt: skip
+    write_tsv(root / person / f"{person}_sessions.tsv",
+              ("session_id", "examination_date", "age", "diagnosis", "MMSE"),
+              (first, "2006-05-02", 76.3, "MCI", 29), (later, "2008-07-31", 78.5, "AD", "n/a"))  # fmt: skip
+    write_tsv(root / person / first / f"{person}_{first}_scans.tsv",
+              ("filename", "scan_id", "mri_field"), (f"anat/{person}_{first}_T1w.nii.gz", 14444, 1.5))  # fmt: skip
+    visits = build_cohort("adni", root, workspace).visits
+    told = [(v.session_id, v.months, v.age_years, v.sex, v.diagnosis, v.scanner_tesla, v.extra["mmse"]) for v in visits]
+    assert told == [
+        (first, 0.0, 76.3, "F", "MCI", 1.5, "29"),
+        (later, 27.0, 78.5, "F", "AD", None, "n/a"),
+    ]
+
+
+def test_caps_takes_its_tables_from_elsewhere(
+    tmp_path: Path, workspace: Workspace, write_image: Callable[..., Path], write_tsv: Callable[..., Path]
+):
+    root = tmp_path / "caps"
+    for person, session in (("sub-ADNI002S0295", "ses-M000"), ("sub-ADNI002S0413", "ses-M000")):
+        name = f"{person}_{session}_space-MNI152NLin2009cSym_desc-Crop_res-1x1x1_T1w.nii.gz"
+        write_image(root / "subjects" / person / session / "t1_linear" / name)
+        write_image(root / "subjects" / person / session / "t1" / "spm" / name.replace("2009cSym", "2009cAsym"))
+    write_tsv(
+        tmp_path / "labels" / "labels.tsv",
+        ("participant_id", "session_id", "diagnosis", "age", "sex"),
+        ("sub-ADNI002S0295", "ses-M000", "CN", 84.8, "M"),
+        ("sub-ADNI002S0413", "ses-M000", "MCI", 76.3, "F"),
+    )
+    visits = build_cohort("adni", root, workspace, options=BuildOptions(tables=tmp_path / "labels")).visits
+    assert [(v.participant_id, v.session_id, v.age_years, v.sex, v.diagnosis) for v in visits] == [
+        ("sub-ADNI002S0295", "ses-M000", 84.8, "M", "CN"),
+        ("sub-ADNI002S0413", "ses-M000", 76.3, "F", "MCI"),
+    ]
