@@ -26,6 +26,7 @@ from torchio.transforms import ToCanonical
 from neurolatent.errors import ScanError
 from neurolatent.provenance import hash_file, hash_settings
 from neurolatent.shapes import Affine, MaskArray, VoxelArray
+from neurolatent.volume.dicom import read_series, series_files
 from neurolatent.volume.header import place, three_axes
 from neurolatent.volume.resample import to_array, to_image
 
@@ -49,24 +50,35 @@ class Scan:
 
 
 def read_scan(path: Path) -> Scan:
-    """Read, check and reorient; the messages begin with the file's name."""
+    """Read, check and reorient a file or the folder of a DICOM series; the messages begin with its name."""
+    if path.is_dir():
+        return _read_dicom(path)
     image = _open(path)
     shape = three_axes(image, path.name)
     placement = place(image, path.name)
     file_flags = _check_size(image, path.name)
     voxels, value_flags = _intensities(_values(image, path.name).reshape(shape), path.name)
-    canonical = TO_CANONICAL(tio.ScalarImage(tensor=voxels[None], affine=placement.world_from_voxel))
-    world_from_voxel = np.asarray(canonical.affine, dtype=np.float64)
     shape_flags = ("trailing axis of length 1 dropped",) if len(image.shape) > 3 else ()
-    return Scan(
-        np.ascontiguousarray(canonical.numpy()[0], dtype=np.float32),
-        world_from_voxel,
-        flags=placement.flags + shape_flags + file_flags + value_flags,
-    )
+    return _turned(voxels, placement.world_from_voxel, placement.flags + shape_flags + file_flags + value_flags)
+
+
+def _read_dicom(folder: Path) -> Scan:
+    values, world_from_voxel = read_series(folder)
+    voxels, flags = _intensities(values, folder.name)
+    return _turned(voxels, world_from_voxel, ("read from a DICOM series", *flags))
+
+
+def _turned(voxels: VoxelArray, world_from_voxel: Affine, flags: tuple[str, ...]) -> Scan:
+    """Order the axes as near to RAS+ as they come."""
+    canonical = TO_CANONICAL(tio.ScalarImage(tensor=voxels[None], affine=world_from_voxel))
+    turned = np.ascontiguousarray(canonical.numpy()[0], dtype=np.float32)
+    return Scan(turned, np.asarray(canonical.affine, dtype=np.float64), flags=flags)
 
 
 def hash_input(path: Path) -> str:
-    """Return the SHA-256 of an image's file, or of what both files of a pair have."""
+    """Return the SHA-256 of an image's file, or of what the files of a pair or a DICOM series have."""
+    if path.is_dir():
+        return hash_settings(sorted(hash_file(file) for file in series_files(path)))
     _refuse_unreadable(path)
     if path.suffix not in PAIR:
         return hash_file(path)

@@ -1,0 +1,71 @@
+"""Read a folder with one DICOM series as a volume; a folder with several is refused, since nobody knows which is meant."""
+
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk  # noqa: N813
+
+from neurolatent.errors import ScanError
+from neurolatent.shapes import Affine
+from neurolatent.volume.resample import to_array
+
+RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""DICOM counts towards left and back, NIfTI towards right and front."""
+UNEVEN_MM = 0.01
+
+
+def series_files(folder: Path) -> list[Path]:
+    """Return the files of a folder's one series, in the order of their slices."""
+    reader = sitk.ImageSeriesReader()
+    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # remarks that name no file; what counts is checked here
+    found = {name: reader.GetGDCMSeriesFileNames(str(folder), name) for name in reader.GetGDCMSeriesIDs(str(folder))}
+    if not found:
+        msg = f"{folder.name}: expected a DICOM series, found none in the folder. Copy or download it again."
+        raise ScanError(msg)
+    if len(found) > 1:
+        listed = "; ".join(f"{name} ({len(files)} files)" for name, files in sorted(found.items()))
+        msg = f"{folder.name}: expected one DICOM series, got {len(found)}: {listed}. Give each a folder of its own."
+        raise ScanError(msg)
+    return [Path(file) for file in next(iter(found.values()))]
+
+
+def read_series(folder: Path) -> tuple[np.ndarray, Affine]:
+    """Return the voxels of a folder's one series along the image's own axes, and world (RAS+) from voxel in mm."""
+    files = series_files(folder)
+    try:
+        image = sitk.ReadImage([str(file) for file in files])
+    except RuntimeError as error:
+        msg = (
+            f"{folder.name}: expected a whole DICOM series, got files that cannot be read together. Download it again."
+        )
+        raise ScanError(msg) from error
+    if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
+        got = f"{image.GetDimension()} axes and {image.GetNumberOfComponentsPerPixel()} values a voxel"
+        msg = f"{folder.name}: expected one 3D volume of grey values, got {got}. Convert it to NIfTI first."
+        raise ScanError(msg)
+    _refuse_gaps(folder, files)
+    return to_array(image), _affine(image)
+
+
+def _affine(image: sitk.Image) -> Affine:
+    lps_from_voxel = np.eye(4)
+    lps_from_voxel[:3, :3] = np.reshape(image.GetDirection(), (3, 3)) * image.GetSpacing()
+    lps_from_voxel[:3, 3] = image.GetOrigin()
+    return RAS_FROM_LPS @ lps_from_voxel
+
+
+def _refuse_gaps(folder: Path, files: list[Path]) -> None:
+    """Refuse a series that lacks a slice: the reader would squeeze the head."""
+    places = np.array([_position_mm(file) for file in files])
+    steps = np.linalg.norm(np.diff(places, axis=0), axis=1)
+    if len(steps) and np.ptp(steps) > UNEVEN_MM:
+        got = f"got steps of {steps.min():.3g} to {steps.max():.3g} mm between slices"
+        msg = f"{folder.name}: expected evenly spaced slices, {got}. A slice may be missing: download it again."
+        raise ScanError(msg)
+
+
+def _position_mm(file: Path) -> tuple[float, ...]:
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(file))
+    reader.ReadImageInformation()
+    return reader.GetOrigin()
