@@ -123,6 +123,8 @@ class TableFiles(Part):
 
     files: tuple[str, ...] = Field(min_length=1)
     """Shell patterns of its name; looked for in the source folder, around it and below it."""
+    nearby: bool = True
+    """Whether to look around and below too, and not in the folder alone: not for names that are anybody's."""
     sheet: str | None = None
     """Of a workbook; the first where not given."""
     having: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""Read a folder with one DICOM series as a volume; a folder with several is refused, since nobody knows which is meant."""
+"""Read a folder with one DICOM series as a volume; of several nobody knows which is meant: refused."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ UNEVEN_MM = 0.01
 def series_files(folder: Path) -> list[Path]:
     """Return the files of a folder's one series, in the order of their slices."""
     reader = sitk.ImageSeriesReader()
-    sitk.ProcessObject.SetGlobalWarningDisplay(False)  # remarks that name no file; what counts is checked here
+    sitk.ProcessObject.GlobalWarningDisplayOff()  # remarks that name no file; what counts is checked here
     found = {name: reader.GetGDCMSeriesFileNames(str(folder), name) for name in reader.GetGDCMSeriesIDs(str(folder))}
     if not found:
         msg = f"{folder.name}: expected a DICOM series, found none in the folder. Copy or download it again."
@@ -35,9 +35,7 @@ def read_series(folder: Path) -> tuple[np.ndarray, Affine]:
     try:
         image = sitk.ReadImage([str(file) for file in files])
     except RuntimeError as error:
-        msg = (
-            f"{folder.name}: expected a whole DICOM series, got files that cannot be read together. Download it again."
-        )
+        msg = f"{folder.name}: expected a whole DICOM series, got files that do not fit together. Download it again."
         raise ScanError(msg) from error
     if image.GetDimension() != 3 or image.GetNumberOfComponentsPerPixel() != 1:
         got = f"{image.GetDimension()} axes and {image.GetNumberOfComponentsPerPixel()} values a voxel"

@@ -1,6 +1,7 @@
 """A DICOM series is read as the NIfTI file of the same head would be; what cannot be one volume is refused."""
 
 from pathlib import Path
+from shutil import copytree
 
 import nibabel as nib
 import numpy as np
@@ -68,9 +69,7 @@ def test_a_series_is_read_as_the_nifti_file_of_the_same_head(tmp_path: Path):
 def test_two_series_in_a_folder_are_listed_and_refused(tmp_path: Path):
     write_series(tmp_path / "both", draw_head())
     folder = write_series(tmp_path / "both", draw_head((12, 14, 4)), series=2)
-    with pytest.raises(
-        ScanError, match=r"both: expected one DICOM series, got 2: .*\(10 files\); .*\(4 files\)\. Give"
-    ):
+    with pytest.raises(ScanError, match=r"both: expected one DICOM series, got 2: .*\(10 files\); .*\(4 files\)"):
         read_scan(folder)
 
 
@@ -87,7 +86,8 @@ def test_a_folder_without_a_series_is_told(tmp_path: Path):
 
 
 def test_the_hash_is_of_what_the_files_hold_and_not_of_their_names(tmp_path: Path):
-    one, other = write_series(tmp_path / "one", draw_head()), write_series(tmp_path / "other", draw_head())
+    one = write_series(tmp_path / "one", draw_head())
+    other = Path(copytree(one, tmp_path / "other"))
     first = series_files(other)[0]
     first.rename(first.with_name("renamed.dcm"))
     assert hash_input(one) == hash_input(other)

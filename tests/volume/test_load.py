@@ -15,6 +15,7 @@ from neurolatent.volume.load import hash_input, read_image, read_scan
 SHAPE = (20, 24, 16)
 AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])
 NAME = "sub-01_T1w.nii.gz"
+NO_SERIES = "expected a DICOM series, found none in the folder. Copy or download it again."
 COLOURS = np.dtype([("R", "u1"), ("G", "u1"), ("B", "u1")])
 
 
@@ -96,7 +97,11 @@ BAD = {
     "nothing packed": (NAME, lambda path: path.write_bytes(gzip.compress(b"")), OTHER_KIND),
     "absent": (NAME, lambda path: None, ABSENT),
     "a link to itself": (NAME, loop, ABSENT),
-    "folder": (NAME, lambda path: path.mkdir(), "expected an image, got a folder. Name the image inside it."),
+    "folder": (
+        NAME,
+        lambda path: path.mkdir(),
+        "expected a DICOM series, found none in the folder. Copy or download it again.",
+    ),
     "text": (NAME, lambda path: path.write_text("not an image at all" * 100), OTHER_KIND),
     "packed text": (NAME, lambda path: path.write_bytes(gzip.compress(b"not an image at all" * 100)), OTHER_KIND),
     "extension of junk": (NAME, junk_extension, OTHER_KIND),

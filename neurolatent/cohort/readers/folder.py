@@ -83,11 +83,11 @@ def _find(wanted: TableFiles, source: Source) -> list[Path]:
 
 
 def _places(wanted: TableFiles, source: Source) -> Iterator[set[Path]]:
-    root = source.root
-    for pattern in wanted.files:
-        if source.tables is not None:
-            yield set(source.tables.rglob(pattern))
-        yield set(root.glob(pattern))
-        yield set(root.parent.glob(pattern))
-        yield set(root.rglob(pattern))
-        yield set(root.parent.glob(f"*/{pattern}"))
+    root, around = source.root, source.root.parent
+    if source.tables is not None:
+        yield {path for pattern in wanted.files for path in source.tables.rglob(pattern)}
+    yield {path for pattern in wanted.files for path in root.glob(pattern)}
+    if wanted.nearby:
+        yield {path for pattern in wanted.files for path in around.glob(pattern)}
+        yield {path for pattern in wanted.files for path in root.rglob(pattern)}
+        yield {path for pattern in wanted.files for path in around.glob(f"*/{pattern}")}
