@@ -96,13 +96,30 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Volumes:
+    """Join regional volumes that FreeSurfer or SynthSeg measured to the scans of a workspace."""
+
+    workspace: Positional[WorkspacePath]
+    """Folder made by `cohort build`."""
+    sources: Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="SOURCE")]]
+    """Folders of FreeSurfer's subjects, aseg.stats files, or tables with a row for each scan."""
+    json: bool = False
+    """Print the outcome as JSON."""
+
+    def run(self) -> int:
+        """Join, and list what belongs to no scan."""
+        return _tell(steps.join_volumes(self.workspace, self.sources), as_json=self.json)
+
+
+@dataclass(frozen=True)
 class Cohort:
-    """Cohorts: build, list, split."""
+    """Cohorts: build, list, split, volumes."""
 
     action: (
         Annotated[Build, subcommand("build")]
         | Annotated[List, subcommand("list")]
         | Annotated[Split, subcommand("split")]
+        | Annotated[Volumes, subcommand("volumes")]
     )
 
     def run(self) -> int:

@@ -15,6 +15,7 @@ from neurolatent.analysis.finding import Estimate, Finding, read_finding
 from neurolatent.cohort.build import BuildResult, build_cohort
 from neurolatent.cohort.descriptor import cohort_names, load_descriptor
 from neurolatent.cohort.options import NO_OPTIONS, BuildOptions
+from neurolatent.cohort.regional import join_regional, read_regional, write_regional
 from neurolatent.cohort.sidecar import read_sidecar
 from neurolatent.cohort.splits import extend_split, make_split, read_split, write_split
 from neurolatent.cohort.visits import read_visits
@@ -117,6 +118,17 @@ def build(
         if result.visits:
             _split_once(workspace, folds=folds, fractions=fractions, seed=seed)
     return Outcome(_describe_build(result, workspace), failed=result.failed)
+
+
+def join_volumes(root: Path, sources: Sequence[Path]) -> Outcome:
+    """Join what other programs measured to the scans, and write it as a table of the workspace."""
+    workspace = Workspace(root)
+    with workspace.lock():
+        visits = read_visits(workspace.visits_tsv)
+        joined = join_regional([one for source in sources for one in read_regional(source)], visits)
+        write_regional(workspace.regional_tsv, joined)
+    total = f"{workspace.regional_tsv}: regional volumes of {len(joined.rows)} of {len(visits)} scans"
+    return Outcome([*joined.lost, total], failed=not joined.rows)
 
 
 def split(
@@ -298,4 +310,5 @@ def _describe_build(result: BuildResult, workspace: Workspace) -> list[str]:
     followed = Counter(row.stage for row in result.exclusions if row.severity == "note")
     words = {"choice": "another image of the visit is taken", "filter": "left out as asked"}
     notes = [f"note: {words.get(stage, stage)}: {n} scans, which visits.json lists" for stage, n in followed.items()]
+    notes += [f"note: {text}" for text in result.notes]
     return [*faults, *notes, f"{workspace.visits_tsv}: {result.summary}"]

@@ -49,6 +49,11 @@ class Workspace:
         return self.root / "visits.json"
 
     @property
+    def regional_tsv(self) -> Path:
+        """Regional volumes in mm³ that other programs measured."""
+        return self.root / "regional.tsv"
+
+    @property
     def split_json(self) -> Path:
         """Who trains and who tests, frozen."""
         return self.root / "split.json"

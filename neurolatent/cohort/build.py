@@ -12,6 +12,7 @@ from neurolatent.cohort.descriptor import Descriptor, load_descriptor
 from neurolatent.cohort.exclusion import Exclusion
 from neurolatent.cohort.filters import filter_visits
 from neurolatent.cohort.options import NO_OPTIONS, BuildOptions
+from neurolatent.cohort.privacy import hide_dates
 from neurolatent.cohort.readers import choose_reader
 from neurolatent.cohort.sidecar import Counts, Sidecar, SourceTable, describe_columns, write_sidecar
 from neurolatent.cohort.timing import MONTHS_RULE, time_sessions
@@ -30,6 +31,8 @@ class BuildResult:
     counts: Counts
     test_only: frozenset[str] | None
     """People whom every split keeps for the test; `None` where the descriptor marks nobody."""
+    notes: tuple[str, ...] = ()
+    """What was changed so that no later file tells a date."""
 
     @property
     def failed(self) -> bool:
@@ -67,7 +70,8 @@ def build_cohort(name: str, source: Path, workspace: Workspace, *, options: Buil
         raise CohortError(msg)
     reading = choose_reader(descriptor.reader)(descriptor, Source(source, options.tables))
     fit, unfit = _check(reading, descriptor, source)
-    visits, left_out = filter_visits(fit, options, drop_cdr05=descriptor.diagnosis.cdr05 == "drop")
+    chosen, left_out = filter_visits(fit, options, drop_cdr05=descriptor.diagnosis.cdr05 == "drop")
+    visits, notes = hide_dates(chosen)
     exclusions = (*unfit, *left_out)
     write_visits(workspace.visits_tsv, visits)
     visits = read_visits(workspace.visits_tsv)
@@ -79,7 +83,7 @@ def build_cohort(name: str, source: Path, workspace: Workspace, *, options: Buil
         people_in_tables=reading.people_in_tables,
     )
     test_only = descriptor.test_only(visits) if descriptor.split.test_only else None
-    result = BuildResult(visits, exclusions, counts, test_only)
+    result = BuildResult(visits, exclusions, counts, test_only, tuple(notes))
     write_sidecar(workspace.visits_json, _sidecar(result, reading, descriptor, source, workspace))
     return result
 
@@ -128,7 +132,7 @@ def _sidecar(
         simulation=descriptor.simulation,
         source_root=source,
         sources=tuple(SourceTable(_shown(path, source), hash_file(path)) for path in reading.tables),
-        columns=describe_columns(descriptor.carry, MONTHS_RULE),
+        columns=describe_columns(sorted({name for visit in result.visits for name in visit.extra}), MONTHS_RULE),
         exclusions=tuple(result.exclusions),
         counts=result.counts,
         expected_participants=descriptor.expected.participants,

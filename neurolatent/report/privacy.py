@@ -3,17 +3,9 @@
 import re
 from collections.abc import Iterable
 
+from neurolatent.cohort.privacy import DATE
 from neurolatent.errors import SettingsError
 
-YEAR, MONTH, DAY = r"(?:19|20)\d{2}", r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
-FULL_MONTH, FULL_DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
-FORMS = (
-    rf"{YEAR}[-_./]{MONTH}[-_./]{DAY}",
-    rf"{YEAR}{FULL_MONTH}{FULL_DAY}(?:\d{{6}})?",
-    rf"{DAY}[-_./]{MONTH}[-_./]{YEAR}",
-    rf"{MONTH}[-_./]{DAY}[-_./]{YEAR}",
-)
-DATE = re.compile(rf"(?<!\d)(?:{'|'.join(FORMS)})(?!\d)")
 FOLDERS = re.compile(r"(?<![\w/:.])(?:~|[A-Za-z]:)?[/\\](?:[^\s'\",;:()/\\]+[/\\])+")
 
 

@@ -73,7 +73,8 @@ def write_adni(root: Path, image: WriteImage) -> Path:
         ptid, dx = f"{person.number:03d}_S_{1000 + person.number}", person.diagnoses[visit]
         rows.append((1000 + person.number, ptid, ("bl", "m24")[visit], person.number, person.day(visit),
                      person.diagnoses[0], person.age_years,
-                     {"F": "Female", "M": "Male"}[person.sex], "3 Tesla MRI", MMSE[dx], words.get(dx, dx), person.day(0)))  # fmt: skip
+                     {"F": "Female", "M": "Male"}[person.sex], "3 Tesla MRI", MMSE[dx],
+                     words.get(dx, dx), person.day(0)))  # fmt: skip
         number = 10_000 + 10 * person.number + visit
         folder = root / "ADNI" / ptid / "MPRAGE" / f"{person.day(visit)}_08_20_30.0" / f"I{number}"
         image(folder / f"ADNI_{ptid}_MR_MPRAGE_Br_20110319113623975_S134_I{number}.nii", place, visit)

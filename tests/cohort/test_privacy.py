@@ -1,0 +1,76 @@
+"""No date leaves the reader."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from neurolatent.cohort.build import build_cohort
+from neurolatent.cohort.options import BuildOptions
+from neurolatent.workspace import Workspace
+
+DESCRIPTOR = """name = "mine"
+title = "Mine"
+reader = "table"
+simulation = false
+carry = ["birth_place", "visited", "group"]
+[images]
+patterns = []
+[tables.scans]
+files = ["t.csv"]
+[columns]
+participant = { names = ["who"] }
+session = { names = ["visit"] }
+image = { names = ["path"] }
+date = { names = ["visited"], formats = ["%d.%m.%Y"] }
+[diagnosis]
+rule = "none"
+source = "none"
+[licence]
+name = "mine"
+apply = "ask"
+cite = "me"
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path, write_image: Callable[..., Path], write_csv: Callable[..., Path]) -> Callable[..., tuple]:
+    def write(*rows: tuple) -> tuple:
+        root = tmp_path / "s"
+        for row in rows:
+            write_image(root / row[2])
+        write_csv(root / "t.csv", ("who", "visit", "path", "visited", "birth_place", "group"), *rows)
+        (tmp_path / "mine.toml").write_text(DESCRIPTOR)
+        return str(tmp_path / "mine.toml"), root
+
+    return write
+
+
+def test_columns_with_dates_or_about_birth_are_dropped_and_named(mine: Callable[..., tuple], workspace: Workspace):
+    result = build_cohort(
+        *mine(("1", "a", "1.nii", "31.05.2012", "Oslo", "x"), ("1", "b", "2.nii", "31.05.2013", "Oslo", "y")), workspace
+    )
+    assert [(visit.session_id, visit.months, dict(visit.extra)) for visit in result.visits] == [
+        ("ses-a", 0.0, {"group": "x"}), ("ses-b", 12.0, {"group": "y"}),
+    ]  # fmt: skip
+    assert result.notes == (
+        "The column 'birth_place' was dropped: it holds dates or tells of birth.",
+        "The column 'visited' was dropped: it holds dates or tells of birth.",
+    )
+    assert "31.05" not in workspace.visits_tsv.read_text()
+
+
+def test_sessions_named_by_dates_are_named_by_months(mine: Callable[..., tuple], workspace: Workspace):
+    rows = [("1", "20120531", "1.nii", "31.05.2012", "", "x"), ("1", "20130531", "2.nii", "31.05.2013", "", "x"),
+            ("1", "20130603", "3.nii", "03.06.2013", "", "x"),
+            ("2", "20150101", "4.nii", "01.01.2015", "", "x")]  # fmt: skip
+    result = build_cohort(*mine(*rows), workspace)
+    assert [(visit.participant_id, visit.session_id) for visit in result.visits] == [
+        ("sub-1", "ses-M000"), ("sub-1", "ses-M012"), ("sub-1", "ses-M012b"), ("sub-2", "ses-M000"),
+    ]  # fmt: skip
+    assert "named by months" in result.notes[-1]
+
+
+def test_sessions_that_are_no_dates_keep_their_names(mine: Callable[..., tuple], workspace: Workspace):
+    result = build_cohort(*mine(("1", "d0129", "1.nii", "31.05.2012", "", "x")), workspace, options=BuildOptions())
+    assert [visit.session_id for visit in result.visits] == ["ses-d0129"]
