@@ -84,7 +84,7 @@ def normalised_before(voxels: VoxelArray) -> str | None:
     for part, where in ((voxels, ""), (inside, " inside the head")) if low < 0 else ():
         mean, sd = float(part.mean(dtype=np.float64)), float(part.std(dtype=np.float64))
         if abs(mean) <= Z_TOLERANCE and abs(sd - 1) <= Z_TOLERANCE:
-            return f"a mean of {mean:.2f} and an SD of {sd:.2f}{where}, as after z-scoring"
+            return f"a mean of {abs(mean):.2f} and an SD of {sd:.2f}{where}, as after z-scoring"
     return None
 
 

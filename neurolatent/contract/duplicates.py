@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 
@@ -60,19 +60,26 @@ def near_copies(workspace: Workspace, keys: Iterable[ScanKey]) -> list[Remark]:
     if not workspace.derivatives.is_dir():
         return []
     prints = {key: found for key in keys if (found := _fingerprint(workspace, key))}
+    usual = Counter(map(len, prints.values())).most_common(1)[0][0] if prints else 0
+    odd = [_odd(key, len(found), usual) for key, found in prints.items() if len(found) != usual]
+    prints = {key: found for key, found in prints.items() if len(found) == usual}
     if len(prints) < 2:
-        return []
+        return odd
     from neurolatent.volume.likeness import near_duplicates  # SimpleITK and torch load only here
 
     try:
         pairs = near_duplicates(prints)
-    except ScanError as error:
-        way_out = "Run `neurolatent preprocess` again."
-        place = scan_place(next(iter(prints)))
-        return [Remark("warning", "near-copy", place, "fingerprints of one length", str(error), way_out)]
+    except (ScanError, ValueError):
+        return [*odd, _odd(next(iter(prints)), usual, None)]
     order = {key: place for place, key in enumerate(prints)}
     told = [_near(*sorted((one, other), key=order.__getitem__), value) for one, other, value in pairs]
-    return [remark for remark in told if remark]
+    return [*odd, *(remark for remark in told if remark)]
+
+
+def _odd(key: ScanKey, length: int, usual: int | None) -> Remark:
+    expected = "a fingerprint that can be read" if usual is None else f"a fingerprint of {usual} hex digits"
+    way_out = "Run `neurolatent preprocess` again."
+    return Remark("warning", "near-copy", scan_place(key), expected, f"{length} characters", way_out)
 
 
 def _near(one: ScanKey, other: ScanKey, value: float) -> Remark | None:
