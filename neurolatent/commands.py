@@ -112,14 +112,42 @@ class Volumes:
 
 
 @dataclass(frozen=True)
+class Check:
+    """Look at a cohort's table and images before any time is spent on them: every fault, where, and what to do."""
+
+    workspace: Positional[WorkspacePath]
+    """Folder made by `cohort build`."""
+    source: Path | None = None
+    """Where the source folder is now, if it moved."""
+    deep: bool = False
+    """Read every voxel too: empty, stripped, normalised or copied scans."""
+    jobs: int = field(default_factory=usable_cores)
+    """Processes at a time."""
+    json: bool = False
+    """Print every remark and the counts as JSON."""
+
+    def run(self) -> int:
+        """Say what is at fault; warnings alone are no failure."""
+        with progress_bars() as progress:
+            found = steps.check(self.workspace, source=self.source, deep=self.deep, jobs=self.jobs, progress=progress)
+        if self.json:
+            print(json.dumps(found.as_json()))
+        else:
+            for line in found.lines:
+                say(line)
+        return FAILED if found.failed else 0
+
+
+@dataclass(frozen=True)
 class Cohort:
-    """Cohorts: build, list, split, volumes."""
+    """Cohorts: build, list, split, check, volumes."""
 
     action: (
         Annotated[Build, subcommand("build")]
         | Annotated[List, subcommand("list")]
         | Annotated[Split, subcommand("split")]
         | Annotated[Volumes, subcommand("volumes")]
+        | Annotated[Check, subcommand("check")]
     )
 
     def run(self) -> int:

@@ -29,6 +29,7 @@ from neurolatent.workspace import Workspace
 
 if TYPE_CHECKING:
     from neurolatent.analysis.study import Study
+    from neurolatent.contract.check import CohortCheck
 
 FRACTIONS = (0.7, 0.1, 0.2)
 """Of people: train, validation, test."""
@@ -152,6 +153,20 @@ def split(
     shares = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
     apart = f", {len(split.test_only)} for testing only" if split.test_only else ""
     return f"Split by subject ({split.kind}): {shares}{apart}; hash {split.hash[:12]}"
+
+
+def check(
+    root: Path,
+    *,
+    source: Path | None = None,
+    deep: bool = False,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> "CohortCheck":
+    """Look at the table and the images of a built cohort; all that is at fault is told, and nothing is written."""
+    from neurolatent.contract.check import check_cohort
+
+    return check_cohort(Workspace(root), source=source, deep=deep, jobs=jobs or usable_cores(), progress=progress)
 
 
 def preprocess(

@@ -8,8 +8,9 @@ from nibabel.spatialimages import SpatialImage
 from neurolatent.errors import ScanError
 from neurolatent.shapes import MaskArray, VoxelArray
 from neurolatent.volume.likeness import content_fingerprint
-from neurolatent.volume.load import hash_input, read_image
+from neurolatent.volume.load import read_image
 from neurolatent.volume.measures import mask_smoothness, template_similarity
+from neurolatent.volume.opening import hash_input
 from neurolatent.volume.pictures import write_planes
 from neurolatent.volume.quality import (
     ScanOutcome,
@@ -20,19 +21,13 @@ from neurolatent.volume.quality import (
 )
 from neurolatent.volume.recipe import Recipe
 from neurolatent.volume.records import Measures, ScanFiles, ScanRecord, read_record, write_record
-from neurolatent.volume.space import VOLUME_ENDING, Grid
+from neurolatent.volume.space import Grid, given_mask_path
 from neurolatent.workspace import ScanKey
 
-MASK_ENDING = "_desc-brain_mask"
 TOLERANCE = 1e-3
 Voxels = tuple[VoxelArray, MaskArray]
 GIVEN = "given"
 """As `mask_source`: the mask came with a volume that was in standard space already."""
-
-
-def given_mask_path(path: Path) -> Path:
-    """Return where the mask of a standard-space scan lies."""
-    return path.with_name(path.name.replace(VOLUME_ENDING, MASK_ENDING))
 
 
 def take_given(key: ScanKey, path: Path, derivatives: Path, recipe: Recipe) -> tuple[ScanOutcome, Voxels | None]:

@@ -8,8 +8,9 @@ import SimpleITK as sitk  # noqa: N813
 
 from neurolatent.errors import ScanError
 from neurolatent.shapes import Affine, MaskArray, VoxelArray
+from neurolatent.volume.header import voxel_sizes_mm
 from neurolatent.volume.load import Scan
-from neurolatent.volume.resample import antialias_sigmas, resample, smooth, to_array, to_image, voxel_sizes_mm
+from neurolatent.volume.resample import antialias_sigmas, resample, smooth, to_array, to_image
 
 WORKING_MM = 2.0
 BIAS_SHRINK = 4
@@ -36,12 +37,8 @@ class Head:
 
 def prepare_head(scan: Scan, name: str) -> Head:
     """Resample, find the head and remove its bias field."""
-    voxels, world_from_voxel = _on_working_grid(scan)
-    outline = _outline(voxels)
-    if outline.sum() * WORKING_MM**3 / 1000 < MIN_HEAD_ML:
-        volume_ml = outline.sum() * WORKING_MM**3 / 1000
-        msg = f"{name}: expected a head of at least {MIN_HEAD_ML:g} mL, found {volume_ml:.0f} mL. Check the scan."
-        raise ScanError(msg)
+    voxels, world_from_voxel = on_working_grid(scan)
+    outline = head_outline(voxels, name)
     log_bias = _log_bias(voxels, outline, *HEAD_BIAS)
     corrected = voxels / np.exp(log_bias)
     bright = BRIGHT_FACTOR * np.percentile(corrected[outline], BRIGHT_PERCENTILE)
@@ -63,7 +60,8 @@ def correct_bias(scan: Scan, head: Head) -> VoxelArray:
     return scan.voxels / np.exp(log_bias)
 
 
-def _on_working_grid(scan: Scan) -> tuple[VoxelArray, Affine]:
+def on_working_grid(scan: Scan) -> tuple[VoxelArray, Affine]:
+    """Return a scan at 2 mm, nothing in it below 0, and where its voxels lie."""
     sizes_mm = voxel_sizes_mm(scan.world_from_voxel)
     positive = np.maximum(scan.voxels - min(float(scan.voxels.min()), 0.0), 0.0)
     if np.allclose(sizes_mm, WORKING_MM, rtol=1e-3):
@@ -74,10 +72,15 @@ def _on_working_grid(scan: Scan) -> tuple[VoxelArray, Affine]:
     return resample(smoothed, scale, (i, j, k)), scan.world_from_voxel @ scale
 
 
-def _outline(voxels: VoxelArray) -> MaskArray:
-    """Return the largest piece above Otsu's threshold."""
+def head_outline(voxels: VoxelArray, name: str) -> MaskArray:
+    """Return the largest piece above Otsu's threshold on the working grid; refuse one that is too small for a head."""
     pieces = sitk.ConnectedComponent(sitk.OtsuThreshold(to_image(voxels), 0, 1))
-    return to_array(sitk.RelabelComponent(pieces)) == 1
+    outline = to_array(sitk.RelabelComponent(pieces)) == 1
+    volume_ml = outline.sum() * WORKING_MM**3 / 1000
+    if volume_ml < MIN_HEAD_ML:
+        msg = f"{name}: expected a head of at least {MIN_HEAD_ML:g} mL, found {volume_ml:.0f} mL. Check the scan."
+        raise ScanError(msg)
+    return outline
 
 
 def _log_bias(voxels: VoxelArray, within: MaskArray, iterations: Sequence[int], convergence: float) -> VoxelArray:

@@ -13,7 +13,6 @@ from scipy.linalg import polar
 
 from neurolatent.errors import ScanError
 from neurolatent.shapes import Affine
-from neurolatent.volume.resample import voxel_sizes_mm
 
 MIN_VOXEL_MM, MAX_VOXEL_MM = 0.2, 8.0
 MAX_VOXELS = 2**30
@@ -75,6 +74,11 @@ def place(image: SpatialImage, name: str) -> Placement:
         msg = f"{name}: {expected}, got {got} mm. Check the header's units."
         raise ScanError(msg)
     return Placement(affine, tuple(flags))
+
+
+def voxel_sizes_mm(world_from_voxel: Affine) -> np.ndarray:
+    """Return the three edge lengths of a voxel."""
+    return np.linalg.norm(world_from_voxel[:3, :3], axis=0)
 
 
 def _stored_header(image: SpatialImage, name: str) -> Nifti1Header:

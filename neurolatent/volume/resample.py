@@ -28,11 +28,6 @@ def to_array(image: sitk.Image) -> np.ndarray:
     return np.ascontiguousarray(sitk.GetArrayFromImage(image).transpose(2, 1, 0))
 
 
-def voxel_sizes_mm(world_from_voxel: Affine) -> np.ndarray:
-    """Return the three edge lengths of a voxel."""
-    return np.linalg.norm(world_from_voxel[:3, :3], axis=0)
-
-
 def antialias_sigmas(source_mm: Sequence[float], target_mm: float) -> list[float]:
     """Return the Gaussian's SD along each axis, in source voxels, that brings a source down to the target's sampling.
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from neurolatent.shapes import Affine
 from neurolatent.workspace import View, resolution_label
 
 TEMPLATE_SPACE = "MNI152NLin2009aSym"
-VOLUME_ENDING = "_desc-preproc_T1w"
+VOLUME_ENDING, MASK_ENDING = "_desc-preproc_T1w", "_desc-brain_mask"
 FIELD_OF_VIEW_MM = (192.0, 240.0, 192.0)
 CENTRE_MM = (0.0, -17.0, 5.0)
 CENTRES_MM: Mapping[View, tuple[float, float, float]] = {"standard": CENTRE_MM, "paper": (0.0, -18.0, 22.0)}
@@ -75,3 +76,8 @@ def is_given(image: str) -> bool:
     """Tell by its name whether an image is in standard space already."""
     name = image.rsplit("/", maxsplit=1)[-1]
     return f"_space-{TEMPLATE_SPACE}_" in name and VOLUME_ENDING in name
+
+
+def given_mask_path(path: Path) -> Path:
+    """Return where the mask of a standard-space scan lies."""
+    return path.with_name(path.name.replace(VOLUME_ENDING, MASK_ENDING))

@@ -11,11 +11,13 @@ from neurolatent.errors import ScanError
 from neurolatent.shapes import Affine, MaskArray, VoxelArray
 from neurolatent.volume.brain import soft_mask
 from neurolatent.volume.head import WORKING_MM, Head, prepare_head
+from neurolatent.volume.header import voxel_sizes_mm
 from neurolatent.volume.likeness import content_fingerprint
-from neurolatent.volume.load import hash_input, read_scan
+from neurolatent.volume.load import read_scan
 from neurolatent.volume.measures import bias_strength, clipped_share, mask_smoothness, ringing, template_similarity
 from neurolatent.volume.midspace import MidSpace, Prepared, build_midspace, place_outside
 from neurolatent.volume.native_mask import ESTIMATED, MaskFile, extract, read_mask
+from neurolatent.volume.opening import hash_input
 from neurolatent.volume.pictures import write_picture
 from neurolatent.volume.placed import Placed, coverage, mask_to_grid, volume_on_grid, write_image
 from neurolatent.volume.quality import ScanOutcome, overlap, signal_and_contrast, template_mask, template_volume
@@ -31,7 +33,7 @@ from neurolatent.volume.records import (
     write_record,
 )
 from neurolatent.volume.register import Fit, fit_template
-from neurolatent.volume.resample import resample, voxel_sizes_mm
+from neurolatent.volume.resample import resample
 from neurolatent.volume.transforms import write_transform
 from neurolatent.volume.warp import fit_warp
 from neurolatent.workspace import ScanKey

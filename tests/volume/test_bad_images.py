@@ -11,10 +11,10 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from neurolatent.errors import ScanError
-from neurolatent.volume.given import given_mask_path, read_given
+from neurolatent.volume.given import read_given
 from neurolatent.volume.preprocess import preprocess
 from neurolatent.volume.quality import template_mask
-from neurolatent.volume.space import Grid
+from neurolatent.volume.space import Grid, given_mask_path
 
 PERSON, NAME = "sub-01", "sub-01_T1w.nii.gz"
 

@@ -10,7 +10,8 @@ import SimpleITK as sitk  # noqa: N813
 
 from neurolatent.errors import ScanError
 from neurolatent.volume.dicom import series_files
-from neurolatent.volume.load import hash_input, read_scan
+from neurolatent.volume.load import read_scan
+from neurolatent.volume.opening import hash_input
 
 UID = "1.2.826.0.1.3680043.2.1125."
 SPACING_MM = (1.0, 1.5, 1.2)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from neurolatent.errors import ScanError
-from neurolatent.volume.load import hash_input, read_image, read_scan
+from neurolatent.volume.load import read_image, read_scan
+from neurolatent.volume.opening import hash_input
 
 SHAPE = (20, 24, 16)
 AFFINE = np.diag([2.0, 2.0, 3.0, 1.0])
