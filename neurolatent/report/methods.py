@@ -87,10 +87,10 @@ def _division(inputs: Inputs, words: MethodsWording) -> str:
     split = inputs.split
     if split is None:
         return ""
-    if split.kind == "folds":
-        divided = words.folds.format(count=len(split.shares))
+    if split.kind != "holdout":
+        divided = (words.folds if split.kind == "folds" else words.sites).format(count=len(split.parts))
     else:
-        counts = [f"{len(split.members(part))} for {PART_WORDS.get(part, part)}" for part in split.shares]
+        counts = [f"{len(split.members(part))} for {PART_WORDS.get(part, part)}" for part in split.parts]
         divided = words.holdout.format(counts=numbers.listing(counts))
     apart = numbers.count(len(split.test_only), "person", "people") if split.test_only else ""
     return f" {divided}" + (f" {words.test_only.format(count=apart)}" if apart else "")

@@ -28,6 +28,7 @@ class MethodsWording:
     real: str
     holdout: str
     folds: str
+    sites: str
     test_only: str
     preprocessing: str
     grid: str

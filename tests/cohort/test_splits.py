@@ -14,7 +14,7 @@ from neurolatent.cohort.visits import Visit
 from neurolatent.errors import CohortError
 
 
-def visit(subject: str, *, sex="F", age=70.0, diagnosis="CN", months=0.0) -> Visit:
+def visit(subject: str, *, sex="F", age=70.0, diagnosis="CN", months=0.0, site=None) -> Visit:
     return Visit(
         participant_id=subject,
         session_id=f"ses-M{int(months):02}",
@@ -25,7 +25,7 @@ def visit(subject: str, *, sex="F", age=70.0, diagnosis="CN", months=0.0) -> Vis
         sex=sex,
         diagnosis=diagnosis,
         dx_rule=None,
-        site=None,
+        site=site,
         scanner_tesla=None,
         cohort="test",
         mask_source=None,
@@ -40,6 +40,7 @@ people = st.lists(
         sex=st.sampled_from(["F", "M", None]),
         age=st.sampled_from([25.0, 55.0, 61.0, 68.0, 74.0, None]),
         diagnosis=st.sampled_from(["CN", "MCI", "AD", None]),
+        site=st.sampled_from([None, "A", "B", "C"]),
     ),
     min_size=12,
     max_size=80,
@@ -121,10 +122,11 @@ def test_order_of_rows_does_not_matter(visits, folds, seed, random):
 @given(people, kinds, seeds, st.data())
 def test_added_subjects_move_nobody(visits, folds, seed, data):
     first = make_split(visits[: len(visits) // 2 + 6], seed=seed, folds=folds)
-    changed = [replace(v, sex=data.draw(st.sampled_from(["F", "M"])), diagnosis="other") for v in visits]
+    changed = [replace(v, sex=data.draw(st.sampled_from(["F", "M"])), diagnosis="other", site="D") for v in visits]
     second = make_split(changed, seed=seed, folds=folds, existing=first)
     assert second.assignments.items() >= first.assignments.items()
     assert second.strata.items() >= first.strata.items()
+    assert second.sites.items() >= first.sites.items()
     assert second.assignments.keys() == {v.participant_id for v in visits}
 
 
@@ -155,7 +157,7 @@ def test_hash_is_known_so_that_a_new_version_cannot_move_it():
 
 
 def test_assignments_are_the_same_in_every_process():
-    code = "from neurolatent.cohort.splits import _shuffled; print(_shuffled([f'sub-{n}' for n in range(8)], 3))"
+    code = "from neurolatent.cohort.splits.draws import shuffled; print(shuffled([f'sub-{n}' for n in range(8)], 3))"
     seen = {
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         for _ in range(2)
@@ -238,7 +240,7 @@ def test_fold_that_does_not_exist_is_refused(folds, fold, match):
 
 @pytest.mark.parametrize("folds", [None, 5])
 def test_split_is_read_as_it_was_written(tmp_path: Path, folds):
-    visits = [visit(f"sub-{n}", diagnosis=("CN", "AD", None)[n % 3]) for n in range(30)]
+    visits = [visit(f"sub-{n}", diagnosis=("CN", "AD", None)[n % 3], site=("A", None)[n % 2]) for n in range(30)]
     split = make_split(visits, seed=7, folds=folds)
     write_split(tmp_path / "split.json", split)
     assert read_split(tmp_path / "split.json", visits=visits) == split
