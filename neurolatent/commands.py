@@ -252,12 +252,15 @@ class Study:
     """Shorten the training to fit."""
     shipped: bool = False
     """Use the weights that ship with the package instead of training."""
+    weights: Path | None = None
+    """Use this folder's trained weights of the preset instead of training."""
     seed: int = 1
     """Of every draw."""
     jobs: int = field(default_factory=usable_cores)
     """Processes at a time."""
     device: DeviceName = "auto"
     """Where to compute."""
+    options: BuildOptions = field(default_factory=BuildOptions)
 
     def run(self) -> int:
         """Run every step; protocols that do not apply to the cohort say why."""
@@ -269,6 +272,8 @@ class Study:
                 preset=self.preset,
                 max_minutes=self.max_minutes,
                 shipped=self.shipped,
+                weights=self.weights,
+                options=self.options,
                 seed=self.seed,
                 jobs=self.jobs,
                 device=self.device,

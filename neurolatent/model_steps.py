@@ -163,9 +163,17 @@ def encode(
 
 
 def install_shipped_weights(root: Path, *, run: str = SHIPPED_RUN) -> Path:
-    """Copy the weights of the package into the workspace, so that the workspace holds all its findings rest on."""
+    """Copy the weights of the package into the workspace."""
+    return install_weights(root, SHIPPED_WEIGHTS, run=run)
+
+
+def install_weights(root: Path, weights: Path, *, run: str) -> Path:
+    """Copy trained weights into the workspace, so that the workspace holds all its findings rest on."""
+    from neurolatent.model.weights import read_card
+
+    read_card(weights)
     folder = Workspace(root).model(run)
-    for source in sorted(SHIPPED_WEIGHTS.iterdir()):
+    for source in sorted(path for path in weights.iterdir() if path.is_file()):
         with whole_file(folder / source.name) as temporary:
             shutil.copyfile(source, temporary)
     return folder

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neurolatent import model_steps, steps
+from neurolatent.cohort.options import NO_OPTIONS, BuildOptions
 from neurolatent.console import progress_bars, say
 from neurolatent.device import DeviceName, usable_cores
 from neurolatent.errors import NotApplicableError
@@ -29,6 +30,9 @@ class StudySettings:
     preset: str = model_steps.SHIPPED_RUN
     max_minutes: float | None = None
     shipped: bool = False
+    weights: Path | None = None
+    """Folder of a trained model to use instead of training one."""
+    options: BuildOptions = NO_OPTIONS
     folds: int | None = None
     every_scan: bool = False
     """Infer the stochastic code of every scan, not of each person's first alone."""
@@ -49,6 +53,7 @@ def run_study(settings: StudySettings, *, preprocessing: Path | None = None) -> 
             out=root,
             folds=settings.folds,
             seed=settings.seed,
+            options=settings.options,
             phantom=settings.phantom,
             jobs=jobs,
             progress=progress,
@@ -101,6 +106,9 @@ def run_demo(out: Path, *, train: bool = False, jobs: int | None = None, device:
 def _make_model(root: Path, settings: StudySettings, progress: Progress) -> None:
     if settings.shipped:
         model_steps.install_shipped_weights(root, run=settings.preset)
+        return
+    if settings.weights:
+        model_steps.install_weights(root, settings.weights, run=settings.preset)
         return
     model_steps.refuse_without_gpu(settings.preset, settings.device, accepted=False)
     say(model_steps.estimate_training(root, preset=settings.preset, device=settings.device))
