@@ -17,7 +17,7 @@ from neurolatent.volume.space import Grid
 from neurolatent.volume.spread import spread
 from neurolatent.workspace import ScanKey
 
-State = Literal["whole head", "skull-stripped"]
+State = Literal["whole", "skull-stripped"]
 Z_TOLERANCE = 0.05
 """Of mean and SD: as far as rounding and a mask that differs a little take a z-score from 0 and 1."""
 FEWEST_LEVELS = 32
@@ -93,7 +93,7 @@ def head_or_brain(voxels: VoxelArray, world_from_voxel: Affine) -> State:
     value, share = _surrounding(voxels)
     range_ = CLEAN_RANGE * float(np.abs(voxels - value).max())
     rest_ml = float((np.abs(voxels - value) > range_).sum()) * abs(np.linalg.det(world_from_voxel[:3, :3])) / 1000
-    return "skull-stripped" if share >= CLEAN_SHARE and rest_ml <= LARGEST_BRAIN_ML else "whole head"
+    return "skull-stripped" if share >= CLEAN_SHARE and rest_ml <= LARGEST_BRAIN_ML else "whole"
 
 
 def hash_voxels(voxels: VoxelArray) -> str:

@@ -27,7 +27,7 @@ def same_files(checks: Iterable[HeaderCheck]) -> list[Remark]:
     """
     alike: dict[Hashable, list[HeaderCheck]] = defaultdict(list)
     for check in checks:
-        if check.usable and check.path is not None:
+        if check.usable and check.stored is not None:
             alike[check.packed or check.size].append(check)
     closer: dict[Hashable, list[HeaderCheck]] = defaultdict(list)
     for signature, group in alike.items():
@@ -99,10 +99,10 @@ def _whose(key: ScanKey, other: ScanKey) -> str:
 
 def _sample(check: HeaderCheck) -> str | None:
     """Return a hash of a few places of a file."""
-    if check.path is None:
+    if check.stored is None:
         return None
     digest = hashlib.sha256()
-    with check.path.open("rb") as file:
+    with check.stored.open("rb") as file:
         for share in SAMPLED_AT:
             file.seek(int(share * check.size))
             digest.update(file.read(SAMPLE_BYTES))
@@ -111,11 +111,11 @@ def _sample(check: HeaderCheck) -> str | None:
 
 def _bytes_hash(check: HeaderCheck) -> str | None:
     """Return a hash of a file's unpacked bytes; none where they cannot be unpacked, which is told elsewhere."""
-    if check.path is None:
+    if check.stored is None:
         return None
     digest = hashlib.sha256()
     try:
-        with gzip.open(check.path) if check.packed else check.path.open("rb") as file:
+        with gzip.open(check.stored) if check.packed else check.stored.open("rb") as file:
             while block := file.read(CHUNK):
                 digest.update(block)
     except (OSError, EOFError, zlib.error):

@@ -60,8 +60,10 @@ class HeaderCheck:
     """What was odd about the header, in preprocessing's own words."""
     grid: Grid | None = None
     """The grid of a scan that came in standard space."""
+    stored: Path | None = None
+    """Where its voxels lie: in a pair of files, not where its header does."""
     size: int = 0
-    """Of the file, in bytes."""
+    """Of that file, in bytes."""
     packed: tuple[int, int] | None = None
     """Checksum and size of what is packed in it."""
 
@@ -97,14 +99,10 @@ def look_at_header(task: ImageTask) -> HeaderCheck:
     elif shape and placement:
         look.raw(image, shape, placement)
     size_flags = look.step("whole", partial(check_stated_size, image, path.name)) if shape else None
+    stored = Path(str(image.file_map["image"].filename))
+    flags = (*(placement.flags if placement else ()), *(size_flags or ()))
     return HeaderCheck(
-        task,
-        path,
-        tuple(look.remarks),
-        (*(placement.flags if placement else ()), *(size_flags or ())),
-        grid,
-        path.stat().st_size,
-        packed_trailer(path),
+        task, path, tuple(look.remarks), flags, grid, stored, stored.stat().st_size, packed_trailer(stored)
     )
 
 

@@ -54,13 +54,13 @@ def test_a_cohort_of_heads_and_brains_is_told(cohort: Planted):
     ((severity, where, what),) = told(cohort.check(deep=True))
     assert (severity, where) == ("warning", "visits.tsv, image")
     assert what == (
-        "expected whole heads alone, or skull-stripped scans alone, got 5 whole head and 1 skull-stripped "
+        "expected whole heads alone, or skull-stripped scans alone, got 5 whole and 1 skull-stripped "
         "(sub-03/ses-M00/1). Bring all scans to one kind: what differs between them a model takes for the site."
     )
 
 
 def test_raw_scans_beside_standard_space_ones_are_told_and_so_are_two_grids(cohort: Planted):
-    for row, spacing_mm in ((cohort.rows[5], 8.0), (cohort.rows[4], 12.0)):
+    for row, spacing_mm in ((cohort.rows[5], 8.0), (cohort.rows[4], 6.0)):
         grid = Grid(spacing_mm)
         row["image"] = f"{row['participant_id']}/{GIVEN}"
         mask = GIVEN.replace("desc-preproc_T1w", "desc-brain_mask")
@@ -72,7 +72,7 @@ def test_raw_scans_beside_standard_space_ones_are_told_and_so_are_two_grids(coho
     assert found[0][2].startswith(
         "expected scans of one kind, got 4 raw and 2 in standard space (sub-02/ses-M12/1, sub-03/ses-M00/1). Bring"
     )
-    assert found[1][2].startswith("expected one grid, got 1 res-12 and 1 res-8 (sub-03/ses-M00/1). Keep one grid")
+    assert found[1][2].startswith("expected one grid, got 1 res-6 and 1 res-8 (sub-03/ses-M00/1). Keep one grid")
 
 
 def test_a_source_that_moved_is_one_error_and_can_be_stated(cohort: Planted):

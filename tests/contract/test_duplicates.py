@@ -4,9 +4,10 @@ import gzip
 import json
 import shutil
 
+import nibabel as nib
 import numpy as np
 import pytest
-from planting import Planted, head, save
+from planting import AFFINE, Planted, head, save
 
 from neurolatent.contract.duplicates import near_copies
 from neurolatent.volume.likeness import _inside
@@ -54,6 +55,16 @@ def test_unpacked_copies_are_found_among_files_of_one_size(cohort: Planted):
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
     assert not told(cohort.check(), "same-scan")
     shutil.copy(cohort.image("sub-01", "ses-M00"), cohort.image("sub-02", "ses-M12"))
+    assert told(cohort.check(), "same-scan") == [("error", *OTHERS)]
+
+
+def test_pairs_of_files_are_compared_by_their_voxels(cohort: Planted):
+    for number, row in enumerate(cohort.rows):
+        row["image"] = row["image"].replace(".nii.gz", ".hdr")
+        nib.save(nib.Nifti1Pair(head(number).astype("i2"), AFFINE), cohort.source / row["image"])
+    assert not told(cohort.check(), "same-scan")
+    one, other = (cohort.image(*scan).with_suffix(".img") for scan in (("sub-01", "ses-M00"), ("sub-02", "ses-M12")))
+    shutil.copy(one, other)
     assert told(cohort.check(), "same-scan") == [("error", *OTHERS)]
 
 
