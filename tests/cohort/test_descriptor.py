@@ -1,11 +1,27 @@
+import re
 from pathlib import Path
 
 import pytest
 
-from neurolatent.cohort.descriptor import cohort_names, load_descriptor, read_descriptor
+from neurolatent.cohort.columns import Columns
+from neurolatent.cohort.descriptor import (
+    Choice,
+    Descriptor,
+    DiagnosisRule,
+    Expected,
+    Images,
+    Licence,
+    Naming,
+    TableFiles,
+    cohort_names,
+    load_descriptor,
+    read_descriptor,
+)
 from neurolatent.cohort.readers import READERS, choose_reader
 from neurolatent.content import content_folder
 from neurolatent.errors import CohortError
+
+CONTAINERS = {"expected", "licence"}
 
 
 def edited(folder: Path, old: str, new: str, *, shipped: str = "bids") -> Path:
@@ -121,3 +137,11 @@ def test_hash_follows_what_the_descriptor_says_and_not_how_it_is_written(tmp_pat
 def test_missing_file_is_named(tmp_path: Path):
     with pytest.raises(CohortError, match=r"mine.toml: expected a cohort descriptor, found no file"):
         load_descriptor(str(tmp_path / "mine.toml"))
+
+
+def test_every_key_is_explained():
+    text = (content_folder("cohorts") / "README.md").read_text(encoding="utf-8")
+    parts = [Descriptor, Images, Naming, Choice, TableFiles, Columns, DiagnosisRule, Licence, Expected]
+    keys = {name for part in parts for name in part.model_fields}
+    written = {word for name in re.findall(r"`([\w.]+)", text) for word in name.split(".")}
+    assert sorted(keys - written - CONTAINERS) == []
