@@ -1,49 +1,44 @@
 """Who is in the cohort: people by diagnosis, the way from found to kept, and what was left out."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 from neurolatent.cohort import exclusion, splits
-from neurolatent.cohort.visits import DIAGNOSES, Visit
+from neurolatent.cohort.description import (
+    NOT_STATED,
+    Group,
+    Person,
+    Rate,
+    gaps_of,
+    groups_of,
+    largest_difference,
+    largest_rate_difference,
+    people_of,
+    stages_of,
+)
+from neurolatent.cohort.visits import Visit
 from neurolatent.report import numbers
 from neurolatent.report.brains import example_figure
 from neurolatent.report.privacy import scrub
 from neurolatent.report.records import Cell, CohortPart, Exclusion, Figure, FlowStep, Head, Row, Table
 from neurolatent.report.slices import Picture
 from neurolatent.report.sources import Inputs
+from neurolatent.report.timeline import timeline_figure
 from neurolatent.report.verdict import capital
 from neurolatent.volume.cache import VolumeCache
 
-NOT_STATED = "not stated"
 MAX_EXAMPLES = 4
 MAX_NAMED = 30
+AGE, WOMEN = "Age, mean ± SD (years)", "Women / men"
+FOLLOW_UP, MMSE = "Follow-up, mean ± SD (months)", "MMSE, mean ± SD"
+STATIONS = {
+    "found": "Scans found",
+    "matched": "Matched to a table row",
+    "chosen": "One image of a visit",
+    "fit": "Fit for use",
+    "kept": "Kept",
+}
 SEX_WORDS = {"F": "woman", "M": "man"}
-
-
-@dataclass(frozen=True)
-class Person:
-    """One participant's scans, the first one first."""
-
-    visits: tuple[Visit, ...]
-
-    @property
-    def first(self) -> Visit:
-        """The scan that the table counts a person by."""
-        return self.visits[0]
-
-    @property
-    def diagnosis(self) -> str:
-        """Diagnosis at the first scan."""
-        return self.first.diagnosis or NOT_STATED
-
-
-def people_of(visits: Sequence[Visit]) -> list[Person]:
-    """Group scans by participant, in time."""
-    by_id: dict[str, list[Visit]] = {}
-    for visit in visits:
-        by_id.setdefault(visit.participant_id, []).append(visit)
-    return [Person(tuple(sorted(own, key=lambda visit: (visit.months, visit.run)))) for own in by_id.values()]
 
 
 def cohort_part(inputs: Inputs) -> CohortPart:
@@ -53,6 +48,8 @@ def cohort_part(inputs: Inputs) -> CohortPart:
     return CohortPart(
         title=scrub(inputs.sidecar.title, roots),
         table=_demographics(people, inputs.split),
+        gaps=_gaps(inputs.visits),
+        timeline=timeline_figure(people),
         flow=_flow(inputs),
         exclusions=_exclusions(inputs.sidecar.exclusions, roots),
         examples=_examples(people, inputs.cache),
@@ -61,44 +58,81 @@ def cohort_part(inputs: Inputs) -> CohortPart:
     )
 
 
-def diagnosis_order(people: Sequence[Person]) -> list[str]:
-    """Return the diagnoses that occur, in the usual order."""
-    found = {person.diagnosis for person in people}
-    return [name for name in (*DIAGNOSES, NOT_STATED) if name in found]
-
-
 def _demographics(people: Sequence[Person], split: splits.Split | None) -> Table:
-    names = diagnosis_order(people)
-    groups = [(name, [one for one in people if one.diagnosis == name]) for name in names]
-    if len(groups) > 1:
-        groups.append(("All", list(people)))
-    columns = [_facts_of(own, split) for _, own in groups]
-    rows = [Row(label, "", tuple(Cell(column[label]) for column in columns)) for label in columns[0]]
+    groups = groups_of(people)
+    columns = [*groups, Group("All", tuple(people))] if len(groups) > 1 else groups
+    facts = [_facts_of(group, split) for group in columns]
+    differences = _differences(groups) if len(groups) > 1 else {}
+    rows = [
+        Row(label, "", (*(Cell(column[label]) for column in facts), *_last_cell(label, differences)))
+        for label in facts[0]
+        if any(column[label] != numbers.DASH for column in facts)
+    ]
     heads = [
         Head("At the first scan"),
-        *(Head(name if name != NOT_STATED else "Diagnosis not stated") for name, _ in groups),
+        *(Head(group.name if group.name != NOT_STATED else "Diagnosis not stated") for group in columns),
+        *([Head("Difference", "standardised")] if differences else []),
     ]
-    note = "Diagnosis, age and sex are those at the first scan; follow-up is counted from the first to the last scan."
+    note = "Diagnosis, age, sex and scores are those at the first scan; follow-up is from the first to the last scan."
+    if differences:
+        note += (
+            " Difference: the largest between two diagnoses, over the root of their mean variance; above 0.1 is often "
+            "called imbalance (Austin 2009)."
+        )
     return Table("Participants by diagnosis", tuple(heads), tuple(rows), note)
 
 
-def _facts_of(people: Sequence[Person], split: splits.Split | None) -> dict[str, str]:
-    ages = [one.first.age_years for one in people if one.first.age_years is not None]
-    women = sum(one.first.sex == "F" for one in people)
-    men = sum(one.first.sex == "M" for one in people)
-    followed = [one.visits[-1].months for one in people if one.visits[-1].months > 0]
-    sites = {visit.site for one in people for visit in one.visits if visit.site}
-    facts = {
-        "People": str(len(people)),
-        "Scans": str(sum(len(one.visits) for one in people)),
-        "Age, mean ± SD (years)": numbers.mean_and_sd(ages),
-        "Age, range (years)": numbers.value_range(ages),
-        "Women / men": f"{women} / {men}",
+def _facts_of(group: Group, split: splits.Split | None) -> dict[str, str]:
+    women, known = group.women
+    followed = group.followed_months
+    sites = group.scans_by("site")
+    return {
+        "People": str(len(group.people)),
+        "Scans": str(sum(len(one.visits) for one in group.people)),
+        AGE: numbers.mean_and_sd(group.ages_years),
+        "Age, range (years)": numbers.value_range(group.ages_years),
+        WOMEN: f"{women} / {known - women}" if known else numbers.DASH,
         "Followed up (people)": str(len(followed)),
-        "Follow-up, mean ± SD (months)": numbers.mean_and_sd(followed),
+        FOLLOW_UP: numbers.mean_and_sd(followed),
+        MMSE: _scored(group, "mmse"),
+        "CDR 0 / 0.5 / 1 and above (people)": _rated(group),
         "Sites": str(len(sites)) if sites else numbers.DASH,
+        "Scans by field strength": _listed(group.scans_by("scanner_tesla"), " T") or numbers.DASH,
+        **_split_counts(group.people, split),
     }
-    return facts | _split_counts(people, split)
+
+
+def _scored(group: Group, name: str) -> str:
+    values = group.scores(name)
+    lacking = len(group.people) - len(values)
+    return numbers.mean_and_sd(values) + (f" (n = {len(values)})" if values and lacking else "")
+
+
+def _rated(group: Group) -> str:
+    ratings = group.scores("cdr")
+    counts = (ratings.count(0.0), ratings.count(0.5), sum(rating >= 1 for rating in ratings))
+    return " / ".join(map(str, counts)) if ratings else numbers.DASH
+
+
+def _listed(counts: Mapping[str, int], unit: str) -> str:
+    return ", ".join(f"{name}{unit}: {count}" for name, count in sorted(counts.items()))
+
+
+def _differences(groups: Sequence[Group]) -> dict[str, float | None]:
+    """Return how far apart the diagnoses are, by the row's label."""
+    return {
+        AGE: largest_difference([group.ages_years for group in groups]),
+        WOMEN: largest_rate_difference([group.women for group in groups]),
+        FOLLOW_UP: largest_difference([group.followed_months for group in groups]),
+        MMSE: largest_difference([group.scores("mmse") for group in groups]),
+    }
+
+
+def _last_cell(label: str, differences: Mapping[str, float | None]) -> tuple[Cell, ...]:
+    if not differences:
+        return ()
+    value = differences.get(label)
+    return (Cell("" if label not in differences else numbers.DASH if value is None else numbers.number(value, 2)),)
 
 
 def _split_counts(people: Sequence[Person], split: splits.Split | None) -> dict[str, str]:
@@ -109,17 +143,36 @@ def _split_counts(people: Sequence[Person], split: splits.Split | None) -> dict[
 
 
 def _flow(inputs: Inputs) -> tuple[FlowStep, ...]:
-    counts = inputs.sidecar.counts
-    steps = [
-        FlowStep("Scans found", numbers.short(counts.found)),
-        FlowStep("Matched to a table row", numbers.short(counts.matched)),
-        FlowStep("Kept", numbers.short(counts.kept), f"of {numbers.count(counts.participants, 'person', 'people')}"),
-    ]
+    sidecar = inputs.sidecar
+    stages = stages_of(sidecar.counts, sidecar.exclusions)
+    optional = {"chosen": sidecar.exclusions, "fit": [row for row in sidecar.exclusions if row.stage == "filter"]}
+    shown = [name for name in stages if name not in optional or _tells(name, stages, optional[name])]
+    people = f"of {numbers.count(sidecar.counts.participants, 'person', 'people')}"
+    steps = [FlowStep(STATIONS[name], numbers.short(stages[name]), people if name == "kept" else "") for name in shown]
     if inputs.cache is not None:
         people = len({key.participant_id for key in inputs.cache.keys})
         detail = f"of {numbers.count(people, 'person', 'people')}"
         steps.append(FlowStep("In standard space", numbers.short(len(inputs.cache.keys)), detail))
     return tuple(steps)
+
+
+def _tells(name: str, stages: Mapping[str, int], lost: Sequence[exclusion.Exclusion]) -> bool:
+    """Whether a station is worth showing: a choice that left scans out, or filters that come after it."""
+    return stages["chosen"] < stages["matched"] if name == "chosen" else bool(lost)
+
+
+def _gaps(visits: Sequence[Visit]) -> Table | None:
+    gaps = [gap for gap in gaps_of(visits) if gap.scans[0]]
+    if not gaps:
+        return None
+    rows = [Row(gap.column, "", (Cell(_share(gap.scans)), Cell(_share(gap.people)))) for gap in gaps]
+    heads = (Head("Column"), Head("Scans without a value"), Head("People without any"))
+    return Table("What is missing", heads, tuple(rows))
+
+
+def _share(rate: Rate) -> str:
+    count, total = rate
+    return f"{count} of {total} ({100 * count / total:.0f} %)"
 
 
 def _exclusions(rows: Sequence[exclusion.Exclusion], roots: Sequence[str]) -> tuple[Exclusion, ...]:
@@ -145,7 +198,7 @@ def _examples(people: Sequence[Person], cache: VolumeCache | None) -> Figure | N
         return None
     there = set(cache.keys)
     usable = [one for one in people if one.first.key in there]
-    chosen = [next(one for one in usable if one.diagnosis == name) for name in diagnosis_order(usable)]
+    chosen = [group.people[0] for group in groups_of(usable)]
     chosen += [one for one in usable if one not in chosen]
     scans: dict[str, Picture] = {}
     for person in chosen[:MAX_EXAMPLES]:

@@ -96,6 +96,9 @@ class CohortPart:
 
     title: str
     table: Table
+    gaps: Table | None
+    """What nobody wrote down, column by column."""
+    timeline: Figure | None
     flow: tuple[FlowStep, ...]
     exclusions: tuple[Exclusion, ...]
     examples: Figure | None

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from neurolatent.cohort.description import people_of
 from neurolatent.cohort.sidecar import read_sidecar
 from neurolatent.report import numbers
 from neurolatent.report.analyses import certificate, section
-from neurolatent.report.cohort import cohort_part, people_of
+from neurolatent.report.cohort import cohort_part
 from neurolatent.report.methods import methods, provenance, references
 from neurolatent.report.preprocessing import preprocessing_part
 from neurolatent.report.records import Section, Summary, Verdict

@@ -64,7 +64,7 @@ def test_the_policy_forbids_requests_and_scripts(page: str) -> None:
 
 def test_every_picture_has_an_alternative_text_and_a_caption(page: str, summary: Summary) -> None:
     pictures = Page(page).all("img")
-    assert len(pictures) == 1 + len(summary.preprocessing.pictures) + len(summary.sections)
+    assert len(pictures) == 2 + len(summary.preprocessing.pictures) + len(summary.sections)
     assert all(len(str(one["alt"])) > 20 for one in pictures)
     assert len(Page(page).all("figcaption")) == len(pictures)
 

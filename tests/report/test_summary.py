@@ -48,10 +48,18 @@ def test_the_verdicts_are_those_of_the_differences(summary: Summary) -> None:
 
 def test_people_are_counted_once_and_by_their_first_diagnosis(summary: Summary) -> None:
     rows = {row.label: [cell.value for cell in row.cells] for row in summary.cohort.table.rows}
-    assert [head.label for head in summary.cohort.table.heads] == ["At the first scan", "CN", "MCI", "AD", "All"]
-    assert rows["People"] == ["8", "8", "8", "24"]
-    assert rows["Scans"] == ["24", "24", "24", "72"]
-    assert rows["Follow-up, mean ± SD (months)"] == ["24.0 ± 0.0"] * 4
+    assert [head.label for head in summary.cohort.table.heads] == [
+        "At the first scan", "CN", "MCI", "AD", "All", "Difference",
+    ]  # fmt: skip
+    assert rows["People"] == ["8", "8", "8", "24", ""]
+    assert rows["Scans"] == ["24", "24", "24", "72", ""]
+    assert rows["Follow-up, mean ± SD (months)"] == [*["24.0 ± 0.0"] * 4, "–"]
+
+
+def test_a_timeline_shows_every_scan_and_gaps_are_counted(summary: Summary) -> None:
+    timeline = summary.cohort.timeline
+    assert timeline is not None
+    assert timeline.alt == "Timeline of 24 people, 72 scans; 24 people came again, within 24 months."
 
 
 def test_exclusions_are_grouped_by_reason_and_name_files_without_folders(summary: Summary) -> None:
