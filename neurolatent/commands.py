@@ -77,6 +77,8 @@ class Split:
     """Number of folds; without it: train, validation and test."""
     fractions: tuple[float, float, float] = steps.FRACTIONS
     """Of people: train, validation, test."""
+    leave_one_site_out: bool = False
+    """Make each site a part, tested by what was fitted on the others; sites of fewer than ten people are one part."""
     seed: int = 1
     """Of the draw."""
     replace: bool = False
@@ -86,20 +88,71 @@ class Split:
         """Split and say the counts."""
         say(
             steps.split(
-                self.workspace, folds=self.folds, fractions=self.fractions, seed=self.seed, replace=self.replace
+                self.workspace,
+                folds=self.folds,
+                fractions=self.fractions,
+                seed=self.seed,
+                leave_one_site_out=self.leave_one_site_out,
+                replace=self.replace,
             )
         )
         return 0
 
 
 @dataclass(frozen=True)
+class Pool:
+    """Join built workspaces into a new one; a person's id then begins with the cohort's name."""
+
+    workspaces: Positional[tuple[Path, ...]]
+    """Folders made by `cohort build`, of different cohorts."""
+    out: Path
+    """The new workspace."""
+    accept_diagnosis_rules: bool = False
+    """Pool diagnoses that were reached in different ways; the sidecar then says so."""
+    seed: int = 1
+    """Of the split, where the members are not all split alike."""
+    json: bool = False
+    """Print the outcome as JSON."""
+
+    def run(self) -> int:
+        """Pool, then say what was joined and how it is split."""
+        outcome = steps.pool(
+            self.workspaces, self.out, seed=self.seed, accept_diagnosis_rules=self.accept_diagnosis_rules
+        )
+        return _tell(outcome, as_json=self.json)
+
+
+@dataclass(frozen=True)
+class Certify:
+    """Say whether anybody who is tested was seen in training: by name, by image, or by a stage of a model."""
+
+    workspace: Positional[WorkspacePath]
+    """Folder with a split; preprocessed, so that images can be compared, and with the models to certify."""
+    against: tuple[Path, ...] = ()
+    """Other workspaces, from which people or models may have come."""
+    json: bool = False
+    """Print the certificate as JSON."""
+
+    def run(self) -> int:
+        """Certify; a failed certificate is a failure."""
+        certification = steps.certify(self.workspace, against=self.against)
+        if self.json:
+            print(json.dumps(asdict(certification)))
+        for line in () if self.json else certification.lines:
+            say(line)
+        return FAILED if certification.outcome == "failed" else 0
+
+
+@dataclass(frozen=True)
 class Cohort:
-    """Cohorts: build, list, split."""
+    """Cohorts: build, list, split, pool, certify."""
 
     action: (
         Annotated[Build, subcommand("build")]
         | Annotated[List, subcommand("list")]
         | Annotated[Split, subcommand("split")]
+        | Annotated[Pool, subcommand("pool")]
+        | Annotated[Certify, subcommand("certify")]
     )
 
     def run(self) -> int:

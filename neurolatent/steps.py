@@ -14,8 +14,10 @@ from neurolatent.analysis.finding import FILE_NAME as FINDING_NAME
 from neurolatent.analysis.finding import Estimate, Finding, read_finding
 from neurolatent.cohort.build import BuildResult, build_cohort
 from neurolatent.cohort.descriptor import cohort_names, load_descriptor
-from neurolatent.cohort.sidecar import read_sidecar
-from neurolatent.cohort.splits import extend_split, make_split, read_split, write_split
+from neurolatent.cohort.pooling import pool_cohorts
+from neurolatent.cohort.sidecar import Counts, read_sidecar
+from neurolatent.cohort.splits import Split, extend_split, make_split, read_split, write_split
+from neurolatent.cohort.splits.by_site import joined_sites
 from neurolatent.cohort.visits import read_visits
 from neurolatent.device import DeviceName, pick_device, usable_cores
 from neurolatent.errors import SettingsError
@@ -26,6 +28,7 @@ from neurolatent.provenance import hash_settings, read_json, versions, write_jso
 from neurolatent.workspace import Workspace
 
 if TYPE_CHECKING:
+    from neurolatent.analysis.leakage import Certification
     from neurolatent.analysis.study import Study
 
 FRACTIONS = (0.7, 0.1, 0.2)
@@ -118,7 +121,13 @@ def build(
 
 
 def split(
-    root: Path, *, folds: int | None, fractions: tuple[float, float, float], seed: int, replace: bool = False
+    root: Path,
+    *,
+    folds: int | None,
+    fractions: tuple[float, float, float],
+    seed: int,
+    leave_one_site_out: bool = False,
+    replace: bool = False,
 ) -> str:
     """Freeze who trains and who tests; return one line that says so."""
     workspace = Workspace(root)
@@ -130,14 +139,35 @@ def split(
             seed=seed,
             folds=folds,
             fractions=fractions,
+            leave_one_site_out=leave_one_site_out,
             existing=existing,
             test_only=read_sidecar(workspace.visits_json).test_only,
         )
         write_split(workspace.split_json, split)
-    counts = Counter(split.assignments.values())
-    shares = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
-    apart = f", {len(split.test_only)} for testing only" if split.test_only else ""
-    return f"Split by subject ({split.kind}): {shares}{apart}; hash {split.hash[:12]}"
+    return _describe_split(split)
+
+
+def pool(roots: Sequence[Path], out: Path, *, seed: int = 1, accept_diagnosis_rules: bool = False) -> Outcome:
+    """Join built workspaces into a new one."""
+    workspace = Workspace(out)
+    with workspace.lock():
+        result = pool_cohorts(roots, workspace, seed=seed, accept_diagnosis_rules=accept_diagnosis_rules)
+    lines = [_describe_counts(member.cohort, member.counts) for member in result.members]
+    lines.append(_describe_counts(f"{workspace.visits_tsv}", result.sidecar.counts))
+    rules = result.sidecar.accepted_diagnosis_rules
+    lines += [f"Diagnoses were reached in {len(rules)} ways, as accepted: {'; '.join(rules)}"] if rules else []
+    return Outcome([*lines, f"{_describe_split(result.split)} ({result.division})"], failed=False)
+
+
+def certify(root: Path, *, against: Sequence[Path] = ()) -> "Certification":
+    """Say whether anybody who is tested was seen in training, and write it to `certificate.json`."""
+    from neurolatent.analysis.leakage import certify_workspace, write_certification  # torch loads only here
+
+    workspace = Workspace(root)
+    with workspace.lock():
+        certification = certify_workspace(workspace, against)
+        write_certification(workspace, certification)
+    return certification
 
 
 def preprocess(
@@ -288,6 +318,20 @@ def _split_once(workspace: Workspace, *, folds: int | None, fractions: tuple[flo
     else:
         split = make_split(visits, seed=seed, folds=folds, fractions=fractions, test_only=test_only)
     write_split(workspace.split_json, split)
+
+
+def _describe_counts(what: str, counts: Counts) -> str:
+    left_out = counts.found - counts.kept
+    return f"{what}: {counts.kept} scans of {counts.participants} people, {left_out} left out"
+
+
+def _describe_split(split: Split) -> str:
+    counts = Counter(split.assignments.values())
+    shares = ", ".join(f"{part} {count}" for part, count in sorted(counts.items()))
+    apart = f", {len(split.test_only)} for testing only" if split.test_only else ""
+    joined = joined_sites(split) if split.kind == "sites" else {}
+    together = "".join(f"; {part}: {', '.join(sites)}" for part, sites in joined.items())
+    return f"Split by subject ({split.kind}): {shares}{apart}{together}; hash {split.hash[:12]}"
 
 
 def _describe_build(result: BuildResult, workspace: Workspace) -> list[str]:
