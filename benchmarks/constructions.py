@@ -1,7 +1,7 @@
 """Train the paper's and base's constructions side by side, scaled alike, for equal time; voxels' diffusion beside them.
 
 Run:    python benchmarks/constructions.py --heads PATH/TO/IXI
-Cost:   15 minutes a contender and seed on two cores, hence 2½ hours, and 10 minutes to score each; a rerun goes on
+Cost:   15 minutes a contender and seed on two cores, hence 2½ hours, and 10 minutes to score the slow ones; a rerun goes on
 Expect: base's construction scores no lower, and reconstructs more than ten times as fast
 Writes: docs/results/constructions.md
 """
@@ -17,7 +17,7 @@ from contender_tables import draw_qualities, draw_sizes, draw_speeds
 from contenders import FACTOR, SPACING_MM, contenders, plan
 from evidence import MACHINE
 
-from neurolatent import steps
+from neurolatent import cohort_steps
 from neurolatent.console import progress_bars, say
 from neurolatent.model.presets import PRESETS, Preset
 from neurolatent.model.weights import read_card
@@ -45,7 +45,7 @@ class Constructions:
     """Of training, a contender and seed."""
     seeds: int = 3
     """Of initial weights, order and noise."""
-    rebuilt: int = 60
+    rebuilt: int = 24
     """Scans of each cohort that are rebuilt from y and z_T."""
     page: Path = Path("docs/results/constructions.md")
     """Where the tables go."""
@@ -67,9 +67,11 @@ def main(settings: Constructions) -> None:
 def prepare_phantom(settings: Constructions) -> People:
     """Make the phantom, preprocess it, split it."""
     root = settings.out / "phantom"
-    made = steps.PhantomSettings(subjects=settings.people, visits=1, spacing_mm=SPACING_MM)
+    made = cohort_steps.PhantomSettings(subjects=settings.people, visits=1, spacing_mm=SPACING_MM)
     with progress_bars() as progress:
-        steps.build("phantom", None, out=root, seed=PHANTOM_SEED, fractions=FRACTIONS, phantom=made, progress=progress)
+        cohort_steps.build(
+            "phantom", None, out=root, seed=PHANTOM_SEED, fractions=FRACTIONS, phantom=made, progress=progress
+        )
         preprocess(Workspace(root), spacing_mm=SPACING_MM, jobs=2, progress=progress)
     return open_people(root, SPACING_MM)
 
@@ -77,7 +79,7 @@ def prepare_phantom(settings: Constructions) -> People:
 def _prepare_heads(settings: Constructions) -> People:
     root = settings.out / "heads"
     with progress_bars() as progress:
-        steps.build("ixi", settings.heads, out=root, progress=progress)
+        cohort_steps.build("ixi", settings.heads, out=root, progress=progress)
         preprocess(Workspace(root), spacing_mm=SPACING_MM, jobs=2, progress=progress)
     return open_people(root, SPACING_MM)
 

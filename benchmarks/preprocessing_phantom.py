@@ -12,7 +12,7 @@ import torch
 from evidence import RESAMPLES, Result, mean, surface_mm
 from joblib import Parallel, delayed
 
-from neurolatent import steps
+from neurolatent import cohort_steps
 from neurolatent.analysis.tissue import CSF_REGIONS_MM, class_means, inside_boxes
 from neurolatent.errors import ScanError
 from neurolatent.phantom import write_phantom
@@ -181,7 +181,7 @@ def measure_repeats(folder: Path, jobs: int) -> Result:
         spreads: dict[bool, dict[str, Values]] = {}
         for together in (True, False):
             workspace = Workspace(source.with_name(f"{source.name}_{'together' if together else 'alone'}"))
-            steps.build("phantom", source, out=workspace.root)
+            cohort_steps.build("phantom", source, out=workspace.root)
             preprocess(workspace, spacing_mm=GRID.spacing_mm, options=Options(together=together), jobs=jobs)
             spreads[together] = _spread_of_repeats(workspace)
         people = sorted(spreads[True].keys() & spreads[False].keys())

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 from time import process_time
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,8 @@ def main() -> None:
             for name, folds in {"holdout": None, "5 folds": 5}.items():
                 print(f"| {people} | {sites} | {name} | {_measure(people, sites, folds)} |")
     visits = draw_cohort(SCANS // SCANS_EACH, 50, seed=0, scans_each=SCANS_EACH)
-    for name, options in {"holdout": {}, "5 folds": {"folds": 5}, "by site": {"leave_one_site_out": True}}.items():
+    ways: dict[str, dict[str, Any]] = {"holdout": {}, "5 folds": {"folds": 5}, "by site": {"leave_one_site_out": True}}
+    for name, options in ways.items():
         began = process_time()
         make_split(visits, seed=1, **options)
         print(f"{len(visits)} scans, {name}: {process_time() - began:.2f} s of one core")

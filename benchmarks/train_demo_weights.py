@@ -10,7 +10,7 @@ from pathlib import Path
 
 import tyro
 
-from neurolatent import model_steps, steps
+from neurolatent import cohort_steps, model_steps, steps
 from neurolatent.console import progress_bars, say
 from neurolatent.model.weights import export_weights
 from neurolatent.workspace import Workspace
@@ -32,10 +32,10 @@ class TrainDemoWeights:
 
 def main(settings: TrainDemoWeights) -> None:
     """Build, preprocess, train, and put the rounded weights into the package."""
-    phantom = steps.PhantomSettings(subjects=settings.subjects, visits=settings.visits)
+    phantom = cohort_steps.PhantomSettings(subjects=settings.subjects, visits=settings.visits)
     place = settings.workspace
     with progress_bars() as progress:
-        built = steps.build(
+        built = cohort_steps.build(
             "phantom", None, out=place, seed=SEED, fractions=(0.9, 0.05, 0.05), phantom=phantom, progress=progress
         )
         prepared = steps.preprocess(place, progress=progress)

@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from neurolatent.api import LDAE, Cohort, Encoding
+    from neurolatent.cohort_steps import build, split
     from neurolatent.model_steps import encode, train
     from neurolatent.report import write_report
-    from neurolatent.steps import build, describe_finding, preprocess, run_protocol, split
+    from neurolatent.steps import describe_finding, preprocess, run_protocol
 
 __all__ = [
     "LDAE",
@@ -26,7 +27,8 @@ __all__ = [
 # Loaded on first use: importing the package costs milliseconds, and a node without pandas can import the networks.
 HOMES = {
     **dict.fromkeys(("LDAE", "Cohort", "Encoding"), "neurolatent.api"),
-    **dict.fromkeys(("build", "describe_finding", "preprocess", "run_protocol", "split"), "neurolatent.steps"),
+    **dict.fromkeys(("build", "split"), "neurolatent.cohort_steps"),
+    **dict.fromkeys(("describe_finding", "preprocess", "run_protocol"), "neurolatent.steps"),
     **dict.fromkeys(("encode", "train"), "neurolatent.model_steps"),
     "write_report": "neurolatent.report",
 }

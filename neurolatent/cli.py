@@ -9,8 +9,8 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, OmitSubcommandPrefixes, Positional
 
 from neurolatent import steps
-from neurolatent.commands import FAILED, Command, WorkspacePath
-from neurolatent.console import console, progress_bars
+from neurolatent.commands import Command, WorkspacePath
+from neurolatent.console import FAILED, console, progress_bars
 from neurolatent.device import DeviceName
 from neurolatent.errors import NeurolatentError
 

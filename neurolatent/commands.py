@@ -10,149 +10,10 @@ from tyro.conf import Positional, subcommand
 
 from neurolatent import pipeline, steps
 from neurolatent.cohort.options import BuildOptions
-from neurolatent.console import progress_bars, say
+from neurolatent.cohort_commands import Cohort
+from neurolatent.console import progress_bars, say, tell
 from neurolatent.device import DeviceName, usable_cores
 from neurolatent.model_commands import Cost, Encode, ImportLDAE, Train, WorkspacePath
-
-FAILED = 1
-
-
-@dataclass(frozen=True)
-class Build:
-    """Read a source folder into WORKSPACE/visits.tsv and freeze a split by subject."""
-
-    name: Positional[Annotated[str, tyro.conf.arg(metavar="NAME")]]
-    """A cohort of `neurolatent cohort list`, or the path of a descriptor."""
-    source: Positional[Annotated[Path | None, tyro.conf.arg(metavar="SOURCE")]] = None
-    """Folder of the cohort as downloaded; the phantom makes its own."""
-    out: Path | None = None
-    """The workspace; out/NAME where not given."""
-    folds: int | None = None
-    """Split into this many folds, instead of train, validation and test."""
-    fractions: tuple[float, float, float] = steps.FRACTIONS
-    """Of people: train, validation, test."""
-    seed: int = 1
-    """Of the split, and of the phantom's people."""
-    json: bool = False
-    """Print the outcome as JSON."""
-    options: BuildOptions = field(default_factory=BuildOptions)
-    phantom: steps.PhantomSettings = field(default_factory=steps.PhantomSettings)
-
-    def run(self) -> int:
-        """Build, then say what was kept and what was not."""
-        with progress_bars() as progress:
-            outcome = steps.build(
-                self.name,
-                self.source,
-                out=self.out,
-                folds=self.folds,
-                fractions=self.fractions,
-                seed=self.seed,
-                options=self.options,
-                phantom=self.phantom,
-                progress=progress,
-            )
-        return _tell(outcome, as_json=self.json)
-
-
-@dataclass(frozen=True)
-class List:
-    """List the cohorts that can be built."""
-
-    json: bool = False
-    """Print as JSON."""
-
-    def run(self) -> int:
-        """Print one line per cohort."""
-        cohorts = steps.list_cohorts()
-        lines = [f"{name:<10} {title}" for name, title in cohorts.items()]
-        print(json.dumps(cohorts) if self.json else "\n".join(lines))
-        return 0
-
-
-@dataclass(frozen=True)
-class Split:
-    """Freeze who trains and who tests; people already assigned keep their place."""
-
-    workspace: Positional[WorkspacePath]
-    """Folder made by `cohort build`."""
-    folds: int | None = None
-    """Number of folds; without it: train, validation and test."""
-    fractions: tuple[float, float, float] = steps.FRACTIONS
-    """Of people: train, validation, test."""
-    seed: int = 1
-    """Of the draw."""
-    replace: bool = False
-    """Throw an existing split away; every model and finding of the workspace must then be made again."""
-
-    def run(self) -> int:
-        """Split and say the counts."""
-        say(
-            steps.split(
-                self.workspace, folds=self.folds, fractions=self.fractions, seed=self.seed, replace=self.replace
-            )
-        )
-        return 0
-
-
-@dataclass(frozen=True)
-class Volumes:
-    """Join regional volumes that FreeSurfer or SynthSeg measured to the scans of a workspace."""
-
-    workspace: Positional[WorkspacePath]
-    """Folder made by `cohort build`."""
-    sources: Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="SOURCE")]]
-    """Folders of FreeSurfer's subjects, aseg.stats files, or tables with a row for each scan."""
-    json: bool = False
-    """Print the outcome as JSON."""
-
-    def run(self) -> int:
-        """Join, and list what belongs to no scan."""
-        return _tell(steps.join_volumes(self.workspace, self.sources), as_json=self.json)
-
-
-@dataclass(frozen=True)
-class Check:
-    """Look at a cohort's table and images before any time is spent on them: every fault, where, and what to do."""
-
-    workspace: Positional[WorkspacePath]
-    """Folder made by `cohort build`."""
-    source: Path | None = None
-    """Where the source folder is now, if it moved."""
-    deep: bool = False
-    """Read every voxel too: empty, stripped, normalised or copied scans."""
-    jobs: int = field(default_factory=usable_cores)
-    """Processes at a time."""
-    json: bool = False
-    """Print every remark and the counts as JSON."""
-
-    def run(self) -> int:
-        """Say what is at fault; warnings alone are no failure."""
-        with progress_bars() as progress:
-            found = steps.check(self.workspace, source=self.source, deep=self.deep, jobs=self.jobs, progress=progress)
-        if self.json:
-            print(json.dumps(found.as_json()))
-        else:
-            for line in found.lines:
-                say(line)
-        return FAILED if found.failed else 0
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """Cohorts: build, list, split, check, volumes."""
-
-    action: (
-        Annotated[Build, subcommand("build")]
-        | Annotated[List, subcommand("list")]
-        | Annotated[Split, subcommand("split")]
-        | Annotated[Volumes, subcommand("volumes")]
-        | Annotated[Check, subcommand("check")]
-    )
-
-    def run(self) -> int:
-        """Run the action."""
-        return self.action.run()
 
 
 @dataclass(frozen=True)
@@ -183,7 +44,7 @@ class Preprocess:
                 progress=progress,
             )
         pipeline.write_quality(self.workspace)
-        return _tell(outcome, as_json=self.json)
+        return tell(outcome, as_json=self.json)
 
 
 @dataclass(frozen=True)
@@ -311,13 +172,3 @@ Command = (
     | Annotated[Cost, subcommand("cost")]
     | Annotated[ImportLDAE, subcommand("import-ldae")]
 )
-
-
-def _tell(outcome: steps.Outcome, *, as_json: bool) -> int:
-    """Print an outcome and turn it into an exit status."""
-    if as_json:
-        print(json.dumps(asdict(outcome)))
-    else:
-        for line in outcome.lines:
-            say(line)
-    return FAILED if outcome.failed else 0

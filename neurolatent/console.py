@@ -1,7 +1,9 @@
 """What a person at the terminal sees: one progress bar per step, one line per remark."""
 
-from collections.abc import Generator
+import json
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 
 from rich.console import Console
 from rich.progress import (
@@ -20,7 +22,17 @@ SPEED_SECONDS = 300.0
 """The time left goes by the speed of so many seconds: steps of a training can take many."""
 
 
+FAILED = 1
+"""The exit status of what a user can mend."""
 console = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step did, in lines for a person."""
+
+    lines: Sequence[str]
+    failed: bool
 
 
 @contextmanager
@@ -49,3 +61,13 @@ def progress_bars() -> Generator[Progress]:
 def say(text: str) -> None:
     """Print one line for the person; programs read `--json` instead."""
     console.print(text, markup=False)
+
+
+def tell(outcome: Outcome, *, as_json: bool) -> int:
+    """Print an outcome and turn it into an exit status."""
+    if as_json:
+        print(json.dumps(asdict(outcome)))
+    else:
+        for line in outcome.lines:
+            say(line)
+    return FAILED if outcome.failed else 0

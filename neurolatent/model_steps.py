@@ -16,6 +16,7 @@ from neurolatent.model import cost
 from neurolatent.model.cost import Cost, quantity
 from neurolatent.model.presets import PRESETS, Preset, find_preset
 from neurolatent.model.published.importing import PUBLISHED_SCALE, PublishedFiles, import_published
+from neurolatent.model.weights import Person
 from neurolatent.progress import Progress
 from neurolatent.provenance import whole_file
 from neurolatent.training.crew import started_as
@@ -101,13 +102,15 @@ def train(  # noqa: PLR0913 - one call states the whole training
     # Of several processes the first holds the workspace, for all.
     with workspace.lock() if started_as().first else nullcontext():
         cache, training, validation = _training_rows(workspace, chosen)
+        sidecar = read_sidecar(workspace.visits_json)
         stages.train(
             cache,
             folder,
             preset=chosen,
             training_rows=training,
             validation_rows=validation,
-            cohort=read_sidecar(workspace.visits_json).cohort,
+            cohort=sidecar.cohort,
+            persons=_persons(workspace) if sidecar.members else None,
             seed=seed,
             device=pick_device(device),
             max_minutes=max_minutes,
@@ -236,6 +239,11 @@ def _augmentation(preset: Preset) -> "Augmentation":
     from neurolatent.volume.augment import Augmentation  # torchio loads only where it is asked for
 
     return Augmentation(preset.spacing_mm)
+
+
+def _persons(workspace: Workspace) -> dict[str, Person]:
+    """Return who the participants of a pooled workspace are in the workspaces that they came from."""
+    return {visit.participant_id: visit.person for visit in read_visits(workspace.visits_tsv)}
 
 
 def _training_rows(workspace: Workspace, preset: Preset) -> tuple[VolumeCache, list[int], list[int]]:

@@ -6,17 +6,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from neurolatent import model_steps, steps
+from neurolatent import cohort_steps, model_steps, steps
 from neurolatent.cohort.options import NO_OPTIONS, BuildOptions
-from neurolatent.console import progress_bars, say
+from neurolatent.console import Outcome, progress_bars, say
 from neurolatent.device import DeviceName, usable_cores
 from neurolatent.errors import NotApplicableError
 from neurolatent.progress import Progress
 
 DEMO_SEED = 1
 DEMO_FOLDS = 5
-DEMO_PHANTOM = steps.PhantomSettings(subjects=80, visits=3)
-DEMO_RAW = steps.PhantomSettings(subjects=80, visits=2, space="raw", people=(0, 1))
+DEMO_PHANTOM = cohort_steps.PhantomSettings(subjects=80, visits=3)
+DEMO_RAW = cohort_steps.PhantomSettings(subjects=80, visits=2, space="raw", people=(0, 1))
 """The first two people of the same phantom, as raw heads at two visits each."""
 
 
@@ -36,7 +36,7 @@ class StudySettings:
     folds: int | None = None
     every_scan: bool = False
     """Infer the stochastic code of every scan, not of each person's first alone."""
-    phantom: steps.PhantomSettings | None = None
+    phantom: cohort_steps.PhantomSettings | None = None
     seed: int = 1
     jobs: int | None = None
     device: DeviceName = "auto"
@@ -47,7 +47,7 @@ def run_study(settings: StudySettings, *, preprocessing: Path | None = None) -> 
     root = settings.out or Path("out") / settings.name
     jobs = settings.jobs or usable_cores()
     with progress_bars() as progress:
-        built = steps.build(
+        built = cohort_steps.build(
             settings.name,
             settings.source,
             out=root,
@@ -84,7 +84,7 @@ def run_demo(out: Path, *, train: bool = False, jobs: int | None = None, device:
     raw = out / "raw"
     with progress_bars() as progress, _timed("Four raw heads"):
         _say_all(
-            steps.build(
+            cohort_steps.build(
                 "phantom", None, out=raw, fractions=(0.5, 0.0, 0.5), seed=DEMO_SEED, phantom=DEMO_RAW, progress=progress
             )
         )
@@ -153,7 +153,7 @@ def _report(root: Path, settings: StudySettings, preprocessing: Path | None) -> 
         say(f"{path}")
 
 
-def _say_all(outcome: steps.Outcome) -> None:
+def _say_all(outcome: Outcome) -> None:
     for line in outcome.lines:
         say(line)
 

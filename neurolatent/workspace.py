@@ -59,6 +59,16 @@ class Workspace:
         return self.root / "split.json"
 
     @property
+    def certificate_json(self) -> Path:
+        """Whether anybody who is tested was seen in training."""
+        return self.root / "certificate.json"
+
+    @property
+    def models(self) -> Path:
+        """Folder of all models, each below its run's name."""
+        return self.root / "model"
+
+    @property
     def derivatives(self) -> Path:
         """Standard-space volumes, masks, transforms and quality, as BIDS-Derivatives."""
         return self.root / "derivatives"
@@ -98,7 +108,7 @@ class Workspace:
 
     def model(self, run: str) -> Path:
         """Folder of the weights and card of one trained or imported model."""
-        return self.root / "model" / run
+        return self.models / run
 
     def codes(self, run: str) -> Path:
         """Folder of the semantic and stochastic codes that a model gave."""

@@ -7,10 +7,11 @@ import pytest
 from neurolatent import pipeline
 from neurolatent.analysis.finding import read_finding
 from neurolatent.analysis.protocols import PROTOCOLS
+from neurolatent.cohort_steps import PhantomSettings
 from neurolatent.model import presets
 from neurolatent.model.presets import find_preset
 from neurolatent.model.weights import read_card
-from neurolatent.steps import PhantomSettings, run_protocol
+from neurolatent.steps import run_protocol
 from neurolatent.workspace import Workspace
 
 

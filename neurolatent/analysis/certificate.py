@@ -4,7 +4,7 @@ A stage that learnt from labels, a normalisation or a harmonisation must not hav
 that learnt from images alone makes the result transductive: marked. Otherwise the result is certified.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from neurolatent.analysis.finding import Certificate
@@ -25,27 +25,53 @@ class Verdict:
     reason: str
 
 
+@dataclass(frozen=True)
+class Meeting:
+    """A stage of training that has met people who are tested."""
+
+    stage: str
+    people: int
+    forbidden: bool
+    """Whether it must not: it learnt from labels, or scales what it is tested on."""
+
+
 def certify(card: Card, visits: Iterable[Visit], test_subjects: Iterable[str]) -> Verdict:
     """Compare every stage's training people with the test people; raise where a stage that used labels saw one."""
-    wanted = frozenset(test_subjects)
-    people = {(visit.cohort, visit.participant_id) for visit in visits if visit.participant_id in wanted}
-    seen_by: dict[str, int] = {}
-    for name, stage in card.stages.items():
-        count = len(_seen(stage, people))
-        if count and (stage.supervised or name in NEVER_ON_TEST_PEOPLE):
+    people = people_of(visits, test_subjects)
+    met = meetings(card, people)
+    for one in met:
+        if one.forbidden:
             msg = (
-                f"The stage {name!r} was fitted on {count} of the {len(people)} test subjects, labels or scaling "
-                "included; expected none. Retrain it on the split's training subjects, or test on others."
+                f"The stage {one.stage!r} was fitted on {one.people} of the {len(people)} test subjects, labels or "
+                "scaling included; expected none. Retrain it on the split's training subjects, or test on others."
             )
             raise LeakageError(msg)
-        if count:
-            seen_by[name] = count
-    if not seen_by:
-        reason = f"None of the {len(people)} test subjects was in the training of any stage{_unless(card)}."
+    if not met:
+        reason = f"None of the {len(people)} test subjects was in the training of any stage{unless(card)}."
         return Verdict("certified", reason)
-    listed = ", ".join(f"{name} ({count})" for name, count in seen_by.items())
+    listed = ", ".join(f"{one.stage} ({one.people})" for one in met)
     reason = f"Of the {len(people)} test subjects, stages trained without labels have seen: {listed}."
     return Verdict("transductive", reason)
+
+
+def people_of(visits: Iterable[Visit], subjects: Iterable[str]) -> frozenset[Person]:
+    """Return who these participants are in any workspace."""
+    wanted = frozenset(subjects)
+    return frozenset(visit.person for visit in visits if visit.participant_id in wanted)
+
+
+def meetings(
+    card: Card, people: Iterable[Person], also_known_as: Mapping[Person, frozenset[Person]] | None = None
+) -> list[Meeting]:
+    """Return the stages that have met some of these people, under one name or another."""
+    names = {person: {person, *(also_known_as or {}).get(person, ())} for person in people}
+    found: list[Meeting] = []
+    for name, stage in card.stages.items():
+        seen = _seen(stage, set[Person]().union(*names.values()))
+        count = sum(not seen.isdisjoint(known) for known in names.values())
+        if count:
+            found.append(Meeting(name, count, stage.supervised or name in NEVER_ON_TEST_PEOPLE))
+    return found
 
 
 def _seen(stage: StageRecord, people: set[Person]) -> set[Person]:
@@ -68,7 +94,7 @@ def _undisclosed(stage: StageRecord) -> frozenset[str]:
     return frozenset(cohort for cohort, participant_id in met if participant_id == MISSING)
 
 
-def _unless(card: Card) -> str:
+def unless(card: Card) -> str:
     """Say on what a certificate rests where a stage does not name its people."""
     cohorts = sorted(frozenset[str]().union(*map(_undisclosed, card.stages.values())))
     return f", unless they are in {' or '.join(cohorts)} too, whose people are undisclosed" if cohorts else ""

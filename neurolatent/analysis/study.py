@@ -14,6 +14,7 @@ from numpy import ndarray
 from neurolatent.analysis.certificate import Verdict, certify
 from neurolatent.analysis.codes import Codes, open_codes, read_volumes, refuse_other_preprocessing
 from neurolatent.analysis.generation import Autoencoder, Generator, LatentArray, Progress
+from neurolatent.analysis.leakage import refuse_failed
 from neurolatent.cohort.sidecar import Sidecar, read_sidecar
 from neurolatent.cohort.splits import Split, read_split
 from neurolatent.cohort.visits import Visit, read_visits
@@ -162,7 +163,8 @@ class Study:
 def open_study(
     workspace: Workspace, *, run: str, device: torch.device | None = None, progress: Progress | None = None
 ) -> Study:
-    """Open what the steps before left, and refuse what does not belong together."""
+    """Open what the steps before left, and refuse what does not belong together or has leaked."""
+    refuse_failed(workspace, run=run)
     card = read_card(workspace.model(run))
     preset = find_preset(card.preset)
     cache = open_cache(workspace.cache(preset.spacing_mm, preset.view))
@@ -195,6 +197,8 @@ def settle_steps(settings: Any, study: Study) -> Any:
 
 def _open_truth(sidecar: Sidecar) -> Truth | None:
     folder = Path(sidecar.source_root)
+    if sidecar.members:  # In a pool nobody is called as in the truth.
+        return None
     if not sidecar.simulation or not (folder / "truth").is_dir():
         return None
     from neurolatent.phantom.truth import PhantomTruth

@@ -132,7 +132,7 @@ def _sidecar(
         simulation=descriptor.simulation,
         source_root=source,
         sources=tuple(SourceTable(_shown(path, source), hash_file(path)) for path in reading.tables),
-        columns=describe_columns(sorted({name for visit in result.visits for name in visit.extra}), MONTHS_RULE),
+        columns=describe_columns(_own_columns(descriptor, result.visits), MONTHS_RULE),
         exclusions=tuple(result.exclusions),
         counts=result.counts,
         expected_participants=descriptor.expected.participants,
@@ -147,6 +147,12 @@ def _sidecar(
         visits_hash=hash_file(workspace.visits_tsv),
         test_only=tuple(sorted(result.test_only or ())),
     )
+
+
+def _own_columns(descriptor: Descriptor, visits: Sequence[Visit]) -> list[str]:
+    """Return what `visits.tsv` takes along, less what was dropped for telling dates."""
+    wanted = [*descriptor.scores, *descriptor.carry]
+    return [name for name in wanted if name in visits[0].extra] if visits else wanted
 
 
 def _shown(path: Path, source: Path) -> str:

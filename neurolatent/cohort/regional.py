@@ -9,6 +9,7 @@ from neurolatent.cohort.tables import DELIMITERS, read_table
 from neurolatent.cohort.visits import MISSING, Visit
 from neurolatent.errors import TableError
 from neurolatent.provenance import write_text
+from neurolatent.workspace import ScanKey
 
 STATS = "aseg.stats"
 MEASURE = re.compile(r"# Measure (?P<field>[^,]+), *(?P<name>[^,]+),.*, *(?P<value>[-+.\deE]+), *mm\^3")
@@ -32,7 +33,7 @@ class Measured:
 class Joined:
     """Measurements by scan, and those that belong to no scan, each with its reason."""
 
-    rows: Mapping[tuple[str, str, str], Mapping[str, float]]
+    rows: Mapping[ScanKey, Mapping[str, float]]
     lost: tuple[str, ...]
 
 
@@ -60,14 +61,14 @@ def read_regional(path: Path) -> list[Measured]:
 
 def join_regional(measured: Iterable[Measured], visits: Sequence[Visit]) -> Joined:
     """Give each measurement to the one scan that its name means: by our names, or by a part of its image's path."""
-    labels: dict[str, set[tuple[str, str, str]]] = {}
+    labels: dict[str, set[ScanKey]] = {}
     sessions: dict[str, set[str]] = {}
     for visit in visits:
         sessions.setdefault(visit.participant_id, set()).add(visit.session_id)
     for visit in visits:
         for label in _labels(visit, alone=len(sessions[visit.participant_id]) == 1):
-            labels.setdefault(label.lower(), set()).add(tuple(visit.key))
-    rows: dict[tuple[str, str, str], Mapping[str, float]] = {}
+            labels.setdefault(label.lower(), set()).add(visit.key)
+    rows: dict[ScanKey, Mapping[str, float]] = {}
     lost: list[str] = []
     for one in measured:
         meant = labels.get(_plain(one.subject), set())

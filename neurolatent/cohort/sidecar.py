@@ -54,6 +54,27 @@ class Counts:
 
 
 @dataclass(frozen=True)
+class PooledCohort:
+    """One of the cohorts that a pooled workspace joins, as its own sidecar told of it."""
+
+    cohort: str
+    title: str
+    source_root: Path
+    counts: Counts
+    exclusions: int
+    """How many scans were left out: the pooled sidecar lists them, each scan's path below the cohort's name."""
+    expected_participants: int | None
+    expected_scans: int | None
+    diagnosis_rule: str
+    licence: str
+    licence_url: str | None
+    apply: str
+    citation: str
+    descriptor_hash: str
+    visits_hash: str
+
+
+@dataclass(frozen=True)
 class Sidecar:
     """What `visits.json` holds."""
 
@@ -78,10 +99,20 @@ class Sidecar:
     """SHA-256 of the table beside it."""
     test_only: tuple[str, ...] = ()
     """People whom every split keeps for the test; none in a sidecar older than this entry."""
+    members: tuple[PooledCohort, ...] = ()
+    """The cohorts of a pooled workspace, each with its own source root; none where one source folder was built."""
+    accepted_diagnosis_rules: tuple[str, ...] = ()
+    """Rules of diagnosis that disagree, where somebody pooled their cohorts all the same."""
+
+    @property
+    def source_roots(self) -> tuple[Path, ...]:
+        """Every folder of raw scans, the one that holds all of them first."""
+        return (self.source_root, *(member.source_root for member in self.members))
 
     def image(self, visit: Visit, *, source: Path | None = None) -> Path:
         """Return where a visit's image lies; `source` stands in for a source root that has moved."""
-        return image_path(source or self.source_root, visit.image)
+        of_cohort = {member.cohort: member.source_root for member in self.members}
+        return image_path(source or of_cohort.get(visit.cohort, self.source_root), visit.image)
 
 
 def describe_columns(own: Iterable[str], months_rule: str) -> dict[str, str]:
@@ -92,7 +123,9 @@ def describe_columns(own: Iterable[str], months_rule: str) -> dict[str, str]:
 
 def write_sidecar(path: Path, sidecar: Sidecar) -> None:
     """Write the sidecar, whole or not at all."""
-    write_json(path, {"format_version": FORMAT_VERSION, **asdict(sidecar), "source_root": str(sidecar.source_root)})
+    record = {"format_version": FORMAT_VERSION, **asdict(sidecar), "source_root": str(sidecar.source_root)}
+    record["members"] = [{**asdict(member), "source_root": str(member.source_root)} for member in sidecar.members]
+    write_json(path, record)
 
 
 def read_sidecar(path: Path) -> Sidecar:
@@ -119,5 +152,12 @@ def _sidecar(record: dict[str, Any]) -> Sidecar:
         "exclusions": tuple(Exclusion(**row) for row in record["exclusions"]),
         "counts": Counts(**record["counts"]),
         "test_only": tuple(record.get("test_only", ())),
+        "members": tuple(map(_member, record.get("members", ()))),
+        "accepted_diagnosis_rules": tuple(record.get("accepted_diagnosis_rules", ())),
     }
     return Sidecar(**(record | typed))
+
+
+def _member(row: dict[str, Any]) -> PooledCohort:
+    typed: dict[str, Any] = {"source_root": Path(row["source_root"]), "counts": Counts(**row["counts"])}
+    return PooledCohort(**(row | typed))

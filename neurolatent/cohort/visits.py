@@ -20,6 +20,8 @@ Diagnosis = Literal["CN", "MCI", "AD", "other"]
 SEXES, DIAGNOSES = get_args(Sex), get_args(Diagnosis)
 AGE_LIMITS_YEARS = (1.0, 120.0)
 DAYS_PER_MONTH = 30.4375
+ORIGINAL_ID = "original_participant_id"
+"""The column in which a pooled workspace keeps what a person was called before."""
 KEY_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 """What a participant, session or run may be called: the parts become file names."""
 
@@ -52,6 +54,11 @@ class Visit:
     def key(self) -> ScanKey:
         """What names the scan in every later file."""
         return ScanKey(self.participant_id, self.session_id, self.run)
+
+    @property
+    def person(self) -> tuple[str, str]:
+        """Who this is in any workspace: the cohort, and what it calls the participant."""
+        return self.cohort, self.extra.get(ORIGINAL_ID, self.participant_id)
 
 
 COLUMNS = tuple(f.name for f in fields(Visit) if f.name != "extra")

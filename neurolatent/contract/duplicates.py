@@ -72,7 +72,8 @@ def near_copies(workspace: Workspace, keys: Iterable[ScanKey]) -> list[Remark]:
     except (ScanError, ValueError):
         return [*odd, _odd(next(iter(prints)), usual, None)]
     order = {key: place for place, key in enumerate(prints)}
-    told = [_near(*sorted((one, other), key=order.__getitem__), value) for one, other, value in pairs]
+    ordered = [(one, other, value) if order[one] < order[other] else (other, one, value) for one, other, value in pairs]
+    told = [_near(one, other, value) for one, other, value in ordered]
     return [*odd, *(remark for remark in told if remark)]
 
 

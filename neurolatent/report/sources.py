@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neurolatent.analysis.finding import FILE_NAME, Finding, read_finding
+from neurolatent.analysis.leakage import refuse_failed
 from neurolatent.cohort.sidecar import Sidecar, read_sidecar
 from neurolatent.cohort.splits import Split, read_split
 from neurolatent.cohort.visits import Visit, read_visits
@@ -37,7 +38,7 @@ class Inputs:
     @property
     def source_roots(self) -> tuple[str, ...]:
         """Folders of raw scans, which the report must not show."""
-        return (str(self.sidecar.source_root),)
+        return tuple(map(str, self.sidecar.source_roots))
 
     def folder(self, finding: Finding) -> Path:
         """Return where a finding's tables and maps lie."""
@@ -52,6 +53,8 @@ def read_inputs(workspace: Workspace, *, run: str) -> Inputs:
     card = read_card(workspace.model(run)) if (workspace.model(run) / CARD_NAME).is_file() else None
     caches = [open_cache(index.parent) for index in sorted(workspace.derivatives.glob("cache_res-*/index.json"))]
     findings = _read_findings(workspace, run)
+    if findings:
+        refuse_failed(workspace, run=run)
     for finding in findings.values():
         _refuse_stale(workspace, run, finding, caches=caches, split=split, card=card)
     cache = _cache_in_use(caches, findings, card)

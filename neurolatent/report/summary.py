@@ -34,7 +34,7 @@ def summarise(workspace: Workspace | Path, *, run: str, preprocessing: Path | No
     verdicts = _verdicts(sections, run)
     cohort = cohort_part(inputs)
     other = Workspace(preprocessing) if preprocessing else None
-    other_roots = (str(read_sidecar(other.visits_json).source_root),) if other else ()
+    other_roots = tuple(map(str, read_sidecar(other.visits_json).source_roots)) if other else ()
     return Summary(
         title=f"Latent diffusion autoencoder report: {cohort.title}",
         subtitle=_subtitle(inputs),

@@ -21,8 +21,9 @@ def timeline_figure(people: Sequence[Person]) -> Figure | None:
     ranked = sorted(people, key=lambda one: (order.index(one.first.diagnosis or MISSING), one.months))
     with sheet(2.6) as page:
         axes = page.subplots()
+        width = min(0.8, 60 / len(ranked))
         for place, one in enumerate(ranked):
-            axes.plot([one.first.months, one.visits[-1].months], [place, place], color=PALE, linewidth=0.6, zorder=0)
+            axes.plot([one.first.months, one.visits[-1].months], [place, place], color=PALE, linewidth=width, zorder=0)
         for name in order:
             points = [
                 (visit.months, place)

@@ -21,7 +21,7 @@ def training_part(inputs: Inputs) -> TrainingPart:
     card = inputs.card
     if card is None:
         return TrainingPart(f"There is no model {inputs.run!r} in this workspace yet.", None)
-    present = {(visit.cohort, visit.participant_id) for visit in inputs.visits}
+    present = {visit.person for visit in inputs.visits}
     rows = [_stage(name, stage, present) for name, stage in card.stages.items()]
     heads = (
         Head("Stage"),

@@ -18,7 +18,7 @@ def write_report(workspace: Workspace | Path, *, run: str, preprocessing: Path |
     place = workspace if isinstance(workspace, Workspace) else Workspace(workspace)
     summary = summarise(place, run=run, preprocessing=preprocessing)
     sidecars = [place.visits_json, *([Workspace(preprocessing).visits_json] if preprocessing else [])]
-    roots = [str(read_sidecar(path).source_root) for path in sidecars]
+    roots = [str(root) for path in sidecars for root in read_sidecar(path).source_roots]
     refuse_private(texts_of(summary), roots)
     page, document = render_html(summary), render_pdf(summary)
     write_text(place.report_html, page)

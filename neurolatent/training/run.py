@@ -1,7 +1,7 @@
 """What one training is asked to do, and what it leaves on disk to be found again."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -44,6 +44,8 @@ class Run:
     draw: Draw | None = None
     perceptual: Path | None = None
     """ImageNet weights for the VAE's perceptual loss."""
+    persons: Mapping[str, Person] = field(default_factory=dict[str, Person])
+    """Participant → who that is in other workspaces too, where it is not (cohort, participant_id)."""
 
     @property
     def work(self) -> Path:
@@ -52,7 +54,8 @@ class Run:
 
     def people(self, rows: Sequence[int]) -> tuple[Person, ...]:
         """Return who is in these rows."""
-        return tuple(sorted({(self.cohort, self.cache.keys[row].participant_id) for row in rows}))
+        participants = {self.cache.keys[row].participant_id for row in rows}
+        return tuple(sorted({self.persons.get(name, (self.cohort, name)) for name in participants}))
 
     def fingerprint(self) -> str:
         """Hash what all stages depend on; what each needs beside it is its own matter."""

@@ -13,6 +13,7 @@ from neurolatent.model.presets import Preset
 from neurolatent.model.weights import (
     CARD_NAME,
     Card,
+    Person,
     StageRecord,
     fingerprint,
     hash_weights,
@@ -69,6 +70,7 @@ def train(  # noqa: PLR0913 - one call states the whole training
     engine: Engine = DEFAULT_ENGINE,
     draw: Draw | None = None,
     perceptual: Path | None = None,
+    persons: Mapping[str, Person] | None = None,
 ) -> Card:
     """Train every stage on the training rows; return the card that is written beside the weights.
 
@@ -89,13 +91,14 @@ def train(  # noqa: PLR0913 - one call states the whole training
         engine: Arithmetic, memory, readers and logs.
         draw: Draws how each stage does on the way, passed in so that no library comes with it.
         perceptual: ImageNet weights of ConvNeXt-Small in torchvision's layout, for the VAE's perceptual loss.
+        persons: Participant → whom the card is to name, where cohorts were pooled and their people renamed.
 
     Several processes, started by torchrun or SLURM, train one model: each calls this, and the first of them writes.
     """
     engine.check(device)
     options = (max_minutes, initial, progress, checkpoint_seconds, augment, engine, join_crew(device), draw, perceptual)
     rows = (tuple(training_rows), tuple(validation_rows))
-    run = Run(cache, folder, preset, *rows, cohort, seed, own_device(device), *options)
+    run = Run(cache, folder, preset, *rows, cohort, seed, own_device(device), *options, persons or {})
     _refuse_unfit(run)
     run.crew.first_does(lambda: _sweep(run))
     steps = _planned_steps(run)

@@ -1,8 +1,9 @@
 """Near-duplicates among standard-space scans, found by a fingerprint of what they show rather than of their bytes."""
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from functools import cache
 from math import pi, sqrt
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -14,7 +15,6 @@ from neurolatent.volume.sampling import voxel_centres_mm
 from neurolatent.volume.space import Grid
 from neurolatent.volume.target import template_distance_mm
 from neurolatent.volume.template import template_maps
-from neurolatent.workspace import ScanKey
 
 BLOCKS = Grid(16.0)
 """One number for each of its voxels inside the template: 446, two letters each."""
@@ -32,7 +32,7 @@ ROWS_AT_A_TIME = 1024
 
 Blocks = Float[np.ndarray, " block"]
 Fingerprints = Float[np.ndarray, "scan block"]
-Pair = tuple[ScanKey, ScanKey, float]
+Key = TypeVar("Key", bound=Hashable)
 
 
 def content_fingerprint(volume: VoxelArray, mask: MaskArray, grid: Grid) -> str:
@@ -62,12 +62,12 @@ def likeness(one: str, other: str) -> float:
     return float(_decoded([one])[0] @ _decoded([other])[0])
 
 
-def near_duplicates(fingerprints: Mapping[ScanKey, str], threshold: float = THRESHOLD) -> list[Pair]:
+def near_duplicates(fingerprints: Mapping[Key, str], threshold: float = THRESHOLD) -> list[tuple[Key, Key, float]]:
     """Return all pairs that are at least as like as the threshold, the likest first.
 
     Two scans of one person may be among them: who is whom is the caller's to know.
     """
-    keys, decoded, pairs = list(fingerprints), _decoded(list(fingerprints.values())), list[Pair]()
+    keys, decoded, pairs = list(fingerprints), _decoded(list(fingerprints.values())), list[tuple[Key, Key, float]]()
     for start in range(0, len(keys), ROWS_AT_A_TIME):
         found = decoded[start : start + ROWS_AT_A_TIME] @ decoded[start:].T
         for row, column in np.argwhere(found >= threshold):

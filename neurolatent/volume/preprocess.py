@@ -30,6 +30,7 @@ from neurolatent.workspace import ScanKey, View, Workspace, made_without
 BIDS_VERSION = "1.10.0"
 KEPT_BYTES, BYTES_A_VOXEL = 2**28, 5
 """Of scans that came in standard space, volume and mask: kept for the cache, which reads only the rest again."""
+REPOOL = "If one moved, build its cohort from there and pool again."
 Progress = Callable[[str, int, int], None]
 
 
@@ -112,7 +113,7 @@ def preprocess(
     """
     recipe = Recipe(Grid(spacing_mm, view), options.registration, options.extractor, options.together)
     visits = read_visits(workspace.visits_tsv)
-    paths, outcomes = _locate(visits, _source_root(workspace, source))
+    paths, outcomes = _locate(visits, _source_roots(workspace, visits, source))
     if recipe.extractor:
         extractor_words(recipe.extractor)
     given = {} if options.ignore_given_masks else _given_masks(visits, paths)
@@ -169,21 +170,31 @@ def _silent(_what: str, _done: int, _total: int) -> None:
     """Report to nobody."""
 
 
-def _source_root(workspace: Workspace, source: Path | None) -> Path:
-    root = source or Path(read_json(workspace.visits_json)["source_root"])
-    if not root.is_dir():
-        msg = f"{root}: expected the folder of the scans, found none. If it moved, state --source."
+def _source_roots(workspace: Workspace, visits: Sequence[Visit], source: Path | None) -> dict[str, Path]:
+    """Return each cohort's source folder; a pooled workspace has several."""
+    record = read_json(workspace.visits_json)
+    pooled = {member["cohort"]: Path(member["source_root"]) for member in record.get("members", ())}
+    if source and pooled:
+        msg = f"--source {source}: expected none, for {sorted(pooled)} have a source folder each. {REPOOL}"
         raise SettingsError(msg)
-    return root
+    roots = {visit.cohort: source or pooled.get(visit.cohort, Path(record["source_root"])) for visit in visits}
+    for cohort, root in roots.items():
+        if not root.is_dir():
+            way_out = REPOOL if cohort in pooled else "If it moved, state --source."
+            msg = f"{root}: expected the folder of the scans, found none. {way_out}"
+            raise SettingsError(msg)
+    return roots
 
 
-def _locate(visits: Sequence[Visit], root: Path) -> tuple[dict[ScanKey, Path], dict[ScanKey, ScanOutcome]]:
+def _locate(
+    visits: Sequence[Visit], roots: Mapping[str, Path]
+) -> tuple[dict[ScanKey, Path], dict[ScanKey, ScanOutcome]]:
     """Return where each image lies, and the scans whose path leaves the source."""
     paths: dict[ScanKey, Path] = {}
     refused: dict[ScanKey, ScanOutcome] = {}
     for visit in visits:
         try:
-            paths[visit.key] = image_path(root, visit.image)
+            paths[visit.key] = image_path(roots[visit.cohort], visit.image)
         except ScanError as error:
             reason = "the image's path leaves the source folder"
             refused[visit.key] = ScanOutcome(visit.key, "failed", str(error), reason, None)

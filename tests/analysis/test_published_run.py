@@ -5,7 +5,7 @@ from dataclasses import replace
 import nibabel as nib
 import pytest
 
-from neurolatent import model_steps, steps
+from neurolatent import cohort_steps, model_steps, steps
 from neurolatent.analysis import age_counterfactual, fill_missing_visit, reconstruct
 from neurolatent.analysis.protocols import PROTOCOLS
 from neurolatent.analysis.study import open_study, settle_steps
@@ -32,7 +32,7 @@ def workspace(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, RUN, SMALL_PAPER)
         write_phantom(root / "source", subjects=60, visits=3, seed=3, spacing_mm=6.0, view="paper", repeats=0.0, jobs=2)
-        steps.build("phantom", root / "source", out=root, fractions=(0.5, 0.1, 0.4))
+        cohort_steps.build("phantom", root / "source", out=root, fractions=(0.5, 0.1, 0.4))
         assert not steps.preprocess(root, preset=RUN).failed
         found = Workspace(root)
         cache = open_cache(found.cache(6.0, "paper"))

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from neurolatent import steps
+from neurolatent import cohort_steps
 from neurolatent.cohort.build import BuildResult, build_cohort
 from neurolatent.cohort.sidecar import read_sidecar
 from neurolatent.cohort.splits import read_split
@@ -188,10 +188,10 @@ def test_one_marked_scan_keeps_a_person_for_testing(kept_site, workspace: Worksp
 
 @pytest.mark.parametrize("folds", [None, 3])
 def test_both_commands_that_split_keep_people_for_testing(kept_site, workspace: Workspace, folds):
-    steps.build(*kept_site, out=workspace.root, folds=folds)
+    cohort_steps.build(*kept_site, out=workspace.root, folds=folds)
     built = read_split(workspace.split_json)
     assert built.test_only == {"sub-01", "sub-02"}
-    said = steps.split(workspace.root, folds=folds, fractions=steps.FRACTIONS, seed=2, replace=True)
+    said = cohort_steps.split(workspace.root, folds=folds, fractions=cohort_steps.FRACTIONS, seed=2, replace=True)
     assert "2 for testing only" in said
     assert read_split(workspace.split_json).test_only == built.test_only
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from neurolatent import steps
+from neurolatent import cohort_steps
 from neurolatent.cohort.splits import Split, extend_split, make_split, read_split, write_split
 from neurolatent.cohort.splits.by_site import FEWEST_AT_SITE, joined_sites
 from neurolatent.cohort.visits import Visit, write_visits
@@ -228,8 +228,8 @@ def test_twenty_thousand_scans_take_seconds(options):
 def test_the_command_makes_and_tells_a_split_by_site(tmp_path: Path, monkeypatch):
     workspace = Workspace(tmp_path)
     write_visits(workspace.visits_tsv, people_at({"A": 30, "B": 20, "C": 6, "D": 5}))
-    monkeypatch.setattr(steps, "read_sidecar", lambda _: type("Sidecar", (), {"test_only": ()}))
-    said = steps.split(tmp_path, folds=None, fractions=steps.FRACTIONS, seed=1, leave_one_site_out=True)
+    monkeypatch.setattr(cohort_steps, "read_sidecar", lambda _: type("Sidecar", (), {"test_only": ()}))
+    said = cohort_steps.split(tmp_path, folds=None, fractions=cohort_steps.FRACTIONS, seed=1, leave_one_site_out=True)
     assert said.startswith("Split by subject (sites): joined-sites 11, site-A 30, site-B 20; joined-sites: C, D; hash ")
     with pytest.raises(CohortError, match="expected the settings it was made with"):
-        steps.split(tmp_path, folds=None, fractions=steps.FRACTIONS, seed=1)
+        cohort_steps.split(tmp_path, folds=None, fractions=cohort_steps.FRACTIONS, seed=1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from planting import BRAIN, Planted, head, save
 
-from neurolatent.commands import Check
+from neurolatent.cohort_commands import Check
 from neurolatent.volume.space import Grid
 
 GIVEN = "sub-03_space-MNI152NLin2009aSym_res-8_desc-preproc_T1w.nii.gz"

@@ -130,7 +130,7 @@ def test_the_estimate_counts_what_augmentation_takes():
 def test_the_command_augments_where_it_is_told_to(asked, brains, tmp_path, monkeypatch):
     monkeypatch.setitem(presets.PRESETS, "tiny", SHORT)
     monkeypatch.setattr(model_steps, "_training_rows", lambda *_: (brains, list(range(10)), [10, 11]))
-    monkeypatch.setattr(model_steps, "read_sidecar", lambda _: SimpleNamespace(cohort="ellipsoids"))
+    monkeypatch.setattr(model_steps, "read_sidecar", lambda _: SimpleNamespace(cohort="ellipsoids", members=()))
     with pytest.raises(SystemExit, match=r"^0$"):
         cli.main(["train", str(tmp_path), "--preset", "tiny", "--device", "cpu", *asked])
     expected = Augmentation(SHORT.spacing_mm).describe() if asked else None

@@ -126,7 +126,7 @@ def test_a_missing_file_is_refused(brains, tmp_path):
 
 def test_the_command_hands_the_file_on_to_estimate_and_training(brains, tmp_path, monkeypatch):
     monkeypatch.setattr(model_steps, "_training_rows", lambda *_: (brains, list(range(10)), [10, 11]))
-    monkeypatch.setattr(model_steps, "read_sidecar", lambda _: SimpleNamespace(cohort="ellipsoids"))
+    monkeypatch.setattr(model_steps, "read_sidecar", lambda _: SimpleNamespace(cohort="ellipsoids", members=()))
     seen, path = [], tmp_path / "convnext.pth"
     monkeypatch.setattr(stages, "train", lambda *_, **options: seen.append(options["perceptual"]))
     measured = stages.Estimate(minutes=1.0, memory_gb=1.0, disk_mb=1.0)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neurolatent import steps
+from neurolatent import cohort_steps
 from neurolatent.phantom import write_phantom
 from neurolatent.phantom.scanner import RawProtocol
 from neurolatent.phantom.truth import PhantomTruth
@@ -28,7 +28,7 @@ def test_left_stays_left_in_any_orientation(tmp_path):
         raw=RawProtocol(voxel_mm=(2.0, 2.0, 2.0), orientation="any"),
         jobs=2,
     )
-    steps.build("phantom", source, out=workspace.root)
+    cohort_steps.build("phantom", source, out=workspace.root)
     assert preprocess(workspace, spacing_mm=GRID.spacing_mm, jobs=2).failures == ()
     cache, truth = open_cache(workspace.cache(GRID.spacing_mm)), PhantomTruth.open(source)
     clean = truth.noise_free_volumes([(key.participant_id, 0.0) for key in cache.keys], GRID)
