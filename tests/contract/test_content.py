@@ -63,7 +63,7 @@ PLANTED = {
     "almost no head": (
         speck(),
         "f4",
-        [("error", "expected a head of at least 500 mL, got 59 mL. Check the scan.")],
+        [("error", "expected a head of at least 500 mL, got 62 mL. Check the scan.")],
     ),
     "all NaN": (
         np.full(SHAPE, np.nan),
