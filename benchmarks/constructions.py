@@ -1,7 +1,7 @@
 """Train the paper's and base's constructions side by side, scaled alike, for equal time; voxels' diffusion beside them.
 
 Run:    python benchmarks/constructions.py --heads PATH/TO/IXI
-Cost:   15 minutes a contender and seed on two cores, hence 2½ hours, and 10 minutes to score the slow ones; a rerun goes on
+Cost:   15 minutes a contender and seed on two cores, and up to 10 to score it, hence 2½ hours; a rerun goes on
 Expect: base's construction scores no lower, and reconstructs more than ten times as fast
 Writes: docs/results/constructions.md
 """

@@ -61,20 +61,22 @@ def near_copies(workspace: Workspace, keys: Iterable[ScanKey]) -> list[Remark]:
         return []
     prints = {key: found for key in keys if (found := _fingerprint(workspace, key))}
     usual = Counter(map(len, prints.values())).most_common(1)[0][0] if prints else 0
-    odd = [_odd(key, len(found), usual) for key, found in prints.items() if len(found) != usual]
+    remarks = [_odd(key, len(found), usual) for key, found in prints.items() if len(found) != usual]
     prints = {key: found for key, found in prints.items() if len(found) == usual}
     if len(prints) < 2:
-        return odd
+        return remarks
     from neurolatent.volume.likeness import near_duplicates  # SimpleITK and torch load only here
 
     try:
         pairs = near_duplicates(prints)
     except (ScanError, ValueError):
-        return [*odd, _odd(next(iter(prints)), usual, None)]
+        return [*remarks, _odd(next(iter(prints)), usual, None)]
     order = {key: place for place, key in enumerate(prints)}
-    ordered = [(one, other, value) if order[one] < order[other] else (other, one, value) for one, other, value in pairs]
-    told = [_near(one, other, value) for one, other, value in ordered]
-    return [*odd, *(remark for remark in told if remark)]
+    for one, other, value in pairs:
+        first, second = sorted((one, other), key=order.__getitem__)
+        remark = _near(first, second, value)
+        remarks += [remark] if remark else []
+    return remarks
 
 
 def _odd(key: ScanKey, length: int, usual: int | None) -> Remark:

@@ -26,6 +26,9 @@ def scaled() -> np.ndarray:
     return head(0) / head(0).max()
 
 
+LOW = scaled().min()
+
+
 def speck() -> np.ndarray:
     """Noise with a bright ball of 5 cm."""
     return noise() + 900 * _ball()
@@ -60,7 +63,7 @@ PLANTED = {
     "almost no head": (
         speck(),
         "f4",
-        [("error", "expected a head of at least 500 mL, got 59 mL. Check the scan.")],
+        [("error", "expected a head of at least 500 mL, got 62 mL. Check the scan.")],
     ),
     "all NaN": (
         np.full(SHAPE, np.nan),
@@ -86,7 +89,7 @@ PLANTED = {
         [
             (
                 "warning",
-                f"expected raw intensities, got values from {scaled().min():.3g} to 1, as after scaling to [0, 1]. {RAW}",
+                f"expected raw intensities, got values from {LOW:.3g} to 1, as after scaling to [0, 1]. {RAW}",
             )
         ],
     ),
