@@ -146,6 +146,7 @@ def _sidecar(
         descriptor_hash=descriptor.hash,
         visits_hash=hash_file(workspace.visits_tsv),
         test_only=tuple(sorted(result.test_only or ())),
+        analyze_affine=descriptor.images.analyze_affine,
     )
 
 

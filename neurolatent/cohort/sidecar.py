@@ -11,6 +11,8 @@ from neurolatent.errors import TableError
 from neurolatent.provenance import read_json, write_json
 
 FORMAT_VERSION = 1
+Matrix = tuple[tuple[float, ...], ...]
+"""An affine as files write it: four rows of four."""
 EXPLAINED = {
     "participant_id": "Person; all scans of one person share it.",
     "session_id": "Visit; scans of one visit share it.",
@@ -72,6 +74,7 @@ class PooledCohort:
     citation: str
     descriptor_hash: str
     visits_hash: str
+    analyze_affine: Matrix | None = None
 
 
 @dataclass(frozen=True)
@@ -101,6 +104,8 @@ class Sidecar:
     """People whom every split keeps for the test; none in a sidecar older than this entry."""
     members: tuple[PooledCohort, ...] = ()
     """The cohorts of a pooled workspace, each with its own source root; none where one source folder was built."""
+    analyze_affine: Matrix | None = None
+    """World from voxel in mm, of images whose own header cannot tell."""
     accepted_diagnosis_rules: tuple[str, ...] = ()
     """Rules of diagnosis that disagree, where somebody pooled their cohorts all the same."""
 
@@ -109,10 +114,17 @@ class Sidecar:
         """Every folder of raw scans, the one that holds all of them first."""
         return (self.source_root, *(member.source_root for member in self.members))
 
+    def root_of(self, cohort: str) -> Path:
+        """Return where the images of one of the cohorts lie."""
+        return {member.cohort: member.source_root for member in self.members}.get(cohort, self.source_root)
+
+    def analyze_affine_of(self, cohort: str) -> Matrix | None:
+        """Return the affine of one of the cohorts' Analyze images."""
+        return {member.cohort: member.analyze_affine for member in self.members}.get(cohort, self.analyze_affine)
+
     def image(self, visit: Visit, *, source: Path | None = None) -> Path:
         """Return where a visit's image lies; `source` stands in for a source root that has moved."""
-        of_cohort = {member.cohort: member.source_root for member in self.members}
-        return image_path(source or of_cohort.get(visit.cohort, self.source_root), visit.image)
+        return image_path(source or self.root_of(visit.cohort), visit.image)
 
 
 def describe_columns(own: Iterable[str], months_rule: str) -> dict[str, str]:
@@ -152,12 +164,18 @@ def _sidecar(record: dict[str, Any]) -> Sidecar:
         "exclusions": tuple(Exclusion(**row) for row in record["exclusions"]),
         "counts": Counts(**record["counts"]),
         "test_only": tuple(record.get("test_only", ())),
+        "analyze_affine": _matrix(record.get("analyze_affine")),
         "members": tuple(map(_member, record.get("members", ()))),
         "accepted_diagnosis_rules": tuple(record.get("accepted_diagnosis_rules", ())),
     }
     return Sidecar(**(record | typed))
 
 
+def _matrix(rows: list[list[float]] | None) -> Matrix | None:
+    return None if rows is None else tuple(tuple(row) for row in rows)
+
+
 def _member(row: dict[str, Any]) -> PooledCohort:
     typed: dict[str, Any] = {"source_root": Path(row["source_root"]), "counts": Counts(**row["counts"])}
+    typed["analyze_affine"] = _matrix(row.get("analyze_affine"))
     return PooledCohort(**(row | typed))

@@ -42,6 +42,7 @@ class Entry:
     age_precision_years: float | None
     sex: str | None
     diagnosis: str | None
+    cohort: str | None
     image: str | None
 
 

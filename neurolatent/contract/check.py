@@ -75,8 +75,10 @@ def check_cohort(
     """
     table = check_table(workspace.visits_tsv)
     remarks = list(table.remarks)
-    root, told = _source(workspace, source)
-    tasks = _tasks(table.entries, root) if root else []
+    sidecar, told = _sidecar(workspace)
+    roots, lost = _roots(workspace, sidecar, source, {entry.cohort or "" for entry in table.entries})
+    tasks = _tasks(table.entries, roots, sidecar)
+    told += lost
     headers = _look(tasks, jobs, progress)
     contents = _read(headers, jobs, progress) if deep else {}
     for check in headers:
@@ -93,27 +95,32 @@ def check_cohort(
     return CohortCheck(gravest_first(remarks), len(table.entries), len(tasks), deep)
 
 
-def _source(workspace: Workspace, source: Path | None) -> tuple[Path | None, list[Remark]]:
-    """Return the folder of the images, or none and why; tell of a table that was edited since the build."""
-    remarks: list[Remark] = []
+def _sidecar(workspace: Workspace) -> tuple[Sidecar | None, list[Remark]]:
+    """Return the table's sidecar, or none and why; tell of a table that was edited since the build."""
     try:
         sidecar = read_sidecar(workspace.visits_json)
     except (TableError, OSError) as error:
-        sidecar = None
         way_out = "Rebuild the cohort; until then, state --source to look at the images."
-        place = Place(workspace.visits_json.name)
-        remarks.append(
-            Remark("error", "sidecar", place, "the table's sidecar", f"none that can be read ({error})", way_out)
-        )
-    if sidecar:
-        remarks += _edited(workspace, sidecar)
-    root = source or (sidecar.source_root if sidecar else None)
-    if root is None or root.is_dir():
-        return root, remarks
-    place = Place(workspace.visits_json.name, column="source_root")
-    way_out = "If it moved, state --source; the images were not looked at."
-    remarks.append(Remark("error", "source", place, "the folder of the images", f"none at {root}", way_out))
-    return None, remarks
+        place, got = Place(workspace.visits_json.name), f"none that can be read ({error})"
+        return None, [Remark("error", "sidecar", place, "the table's sidecar", got, way_out)]
+    return sidecar, _edited(workspace, sidecar)
+
+
+def _roots(
+    workspace: Workspace, sidecar: Sidecar | None, source: Path | None, cohorts: Iterable[str]
+) -> tuple[dict[str, Path], list[Remark]]:
+    """Return each cohort's folder of images, and tell of those that are not there."""
+    roots: dict[str, Path] = {}
+    remarks: dict[Path, Remark] = {}
+    for cohort in cohorts:
+        root = source or (sidecar.root_of(cohort) if sidecar else None)
+        if root and root.is_dir():
+            roots[cohort] = root
+        elif root:
+            place = Place(workspace.visits_json.name, column="source_root")
+            way_out = "If it moved, state --source; the images were not looked at."
+            remarks[root] = Remark("error", "source", place, "the folder of the images", f"none at {root}", way_out)
+    return roots, list(remarks.values())
 
 
 def _edited(workspace: Workspace, sidecar: Sidecar) -> list[Remark]:
@@ -125,14 +132,16 @@ def _edited(workspace: Workspace, sidecar: Sidecar) -> list[Remark]:
     return [Remark("note", "edited", Place(table.name), expected, got, way_out)]
 
 
-def _tasks(entries: Iterable[Entry], root: Path) -> list[ImageTask]:
+def _tasks(entries: Iterable[Entry], roots: Mapping[str, Path], sidecar: Sidecar | None) -> list[ImageTask]:
     """Return each scan and each image once: what the table has twice was told of the table."""
     tasks: dict[ScanKey, ImageTask] = {}
-    seen: set[str] = set()
+    seen: set[tuple[Path, str]] = set()
     for entry in entries:
-        if entry.key and entry.image and entry.key not in tasks and entry.image not in seen:
-            tasks[entry.key] = ImageTask(entry.key, root, entry.image)
-            seen.add(entry.image)
+        root = roots.get(entry.cohort or "")
+        if root and entry.key and entry.image and entry.key not in tasks and (root, entry.image) not in seen:
+            affine = sidecar.analyze_affine_of(entry.cohort or "") if sidecar else None
+            tasks[entry.key] = ImageTask(entry.key, root, entry.image, affine)
+            seen.add((root, entry.image))
     return list(tasks.values())
 
 

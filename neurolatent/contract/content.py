@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from neurolatent.cohort.sidecar import Matrix
 from neurolatent.contract.headers import HeaderCheck
 from neurolatent.contract.remark import Remark, Severity, from_error, scan_place
 from neurolatent.errors import ScanError
@@ -42,6 +43,7 @@ class ContentTask:
     """What the header told already."""
     grid: Grid | None
     """Of a scan that came in standard space."""
+    analyze_affine: Matrix | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class ContentCheck:
 def look_at_contents(checks: Sequence[HeaderCheck], *, jobs: int) -> Generator[ContentCheck]:
     """Read every scan whose header can be believed, as they finish."""
     tasks = [
-        ContentTask(check.task.key, check.path, check.task.name, check.flags, check.grid)
+        ContentTask(check.task.key, check.path, check.task.name, check.flags, check.grid, check.task.analyze_affine)
         for check in checks
         if check.usable and check.path is not None
     ]
@@ -109,7 +111,7 @@ def _raw(task: ContentTask) -> ContentCheck:
 
     tell = partial(_remark, task.key)
     with one_thread():
-        scan = read_scan(task.path)
+        scan = read_scan(task.path, analyze_affine=task.analyze_affine)
         scaled = normalised_before(scan.voxels)
         remarks = [
             tell("note", "values", "a file without oddities", flag, "Preprocessing goes on so.")

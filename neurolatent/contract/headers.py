@@ -11,6 +11,7 @@ import numpy as np
 from nibabel.nifti1 import Nifti1Header
 from nibabel.spatialimages import SpatialImage
 
+from neurolatent.cohort.sidecar import Matrix
 from neurolatent.cohort.visits import image_path
 from neurolatent.contract.remark import Remark, Severity, from_error, scan_place
 from neurolatent.errors import ScanError, SettingsError
@@ -27,6 +28,7 @@ THICKEST_MM = 4.0
 TEMPLATE_CODES = {3: "Talairach", 4: "MNI152", 5: "another template's"}
 """Meanings of sform and qform by which a scan has left its own space (NIfTI-1.1)."""
 GRID_TOLERANCE = 1e-3
+DICOM = ".dcm"
 TOLD_ONLY = ("units not stated", "scale slope")
 """Beginnings of flags that change nothing."""
 THREADS_A_JOB = 4
@@ -41,6 +43,8 @@ class ImageTask:
     root: Path
     image: str
     """Relative to the source root."""
+    analyze_affine: Matrix | None = None
+    """What the cohort's descriptor says of images whose header cannot tell."""
 
     @property
     def name(self) -> str:
@@ -89,6 +93,8 @@ def look_at_header(task: ImageTask) -> HeaderCheck:
         got, way_out = "one that leads out of it", "Copy the image into the folder, or correct its row."
         look.tell("error", "path", "a path in the source folder", got, way_out)
         return HeaderCheck(task, remarks=tuple(look.remarks))
+    if path.is_dir():
+        return _folder(look, task, path)
     image = look.step("file", partial(open_image, path))
     if image is None:
         return HeaderCheck(task, path, tuple(look.remarks))
@@ -104,6 +110,13 @@ def look_at_header(task: ImageTask) -> HeaderCheck:
     return HeaderCheck(
         task, path, tuple(look.remarks), flags, grid, stored, stored.stat().st_size, packed_trailer(stored)
     )
+
+
+def _folder(look: "_Look", task: ImageTask, path: Path) -> HeaderCheck:
+    """Look at the folder of a DICOM series; whether it holds one and no more is read with the voxels."""
+    if not any(file.suffix.lower() == DICOM for file in path.iterdir()):
+        look.tell("error", "file", "an image or a DICOM series", "a folder without one", "Copy or download it again.")
+    return HeaderCheck(task, path, tuple(look.remarks))
 
 
 class _Look:
@@ -127,7 +140,7 @@ class _Look:
         name = self._task.name
         shape = self.step("axes", partial(three_axes, image, name))
         self.step("type", partial(refuse_no_numbers, image, name))
-        placement = self.step("placement", partial(place, image, name))
+        placement = self.step("placement", partial(place, image, name, analyze_affine=self._task.analyze_affine))
         for flag in placement.flags if placement else ():
             way_out = "Preprocessing goes on so; convert the scan again where that is wrong."
             severity = "note" if flag.startswith(TOLD_ONLY) else "warning"

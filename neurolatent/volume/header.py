@@ -11,6 +11,7 @@ from nibabel.nifti1 import Nifti1Header
 from nibabel.spatialimages import HeaderDataError, SpatialImage
 from scipy.linalg import polar
 
+from neurolatent.cohort.sidecar import Matrix
 from neurolatent.errors import ScanError
 from neurolatent.shapes import Affine
 
@@ -61,13 +62,16 @@ def three_axes(image: SpatialImage, name: str) -> tuple[int, int, int]:
     return i, j, k
 
 
-def place(image: SpatialImage, name: str) -> Placement:
-    """Return the affine of an image in millimetres.
+def place(image: SpatialImage, name: str, *, analyze_affine: Matrix | None = None) -> Placement:
+    """Return the affine of an image in millimetres; of an Analyze image that which is given.
 
     Raises:
         ScanError: If the header does not say which side is left, or says it in two ways.
     """
-    affine, flags = _mgh_affine(image, name) if isinstance(image, MGHImage) else _nifti_affine(image, name)
+    if analyze_affine is not None and not isinstance(image, MGHImage) and not _is_nifti(image):
+        affine, flags = np.asarray(analyze_affine, dtype=np.float64), ["affine of the cohort's descriptor"]
+    else:
+        affine, flags = _mgh_affine(image, name) if isinstance(image, MGHImage) else _nifti_affine(image, name)
     if not _has_sensible_voxels(affine):
         got = "×".join(f"{size:.3g}" for size in voxel_sizes_mm(affine))
         expected = f"expected voxels of {MIN_VOXEL_MM:g} to {MAX_VOXEL_MM:g} mm"
@@ -79,6 +83,10 @@ def place(image: SpatialImage, name: str) -> Placement:
 def voxel_sizes_mm(world_from_voxel: Affine) -> np.ndarray:
     """Return the three edge lengths of a voxel."""
     return np.linalg.norm(world_from_voxel[:3, :3], axis=0)
+
+
+def _is_nifti(image: SpatialImage) -> bool:
+    return issubclass(type(image.header), Nifti1Header)
 
 
 def _stored_header(image: SpatialImage, name: str) -> Nifti1Header:

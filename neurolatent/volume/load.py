@@ -11,6 +11,7 @@ from nibabel.spatialimages import SpatialImage
 from scipy.ndimage import binary_dilation, binary_fill_holes
 from torchio.transforms import ToCanonical
 
+from neurolatent.cohort.sidecar import Matrix
 from neurolatent.errors import ScanError
 from neurolatent.shapes import Affine, MaskArray, VoxelArray
 from neurolatent.volume.dicom import read_series
@@ -34,13 +35,18 @@ class Scan:
     """What was odd about the file and how it was taken, in words for people."""
 
 
-def read_scan(path: Path) -> Scan:
-    """Read, check and reorient a file or the folder of a DICOM series; the messages begin with its name."""
+def read_scan(path: Path, *, analyze_affine: Matrix | None = None) -> Scan:
+    """Read, check and reorient a file or the folder of a DICOM series; the messages begin with its name.
+
+    Args:
+        path: NIfTI, MGZ or Analyze, or a folder.
+        analyze_affine: World from voxel in mm, for an Analyze image, whose header cannot tell.
+    """
     if path.is_dir():
         return _read_dicom(path)
     image = open_image(path)
     shape = three_axes(image, path.name)
-    placement = place(image, path.name)
+    placement = place(image, path.name, analyze_affine=analyze_affine)
     file_flags = check_size(image, path.name)
     voxels, value_flags = _intensities(_values(image, path.name).reshape(shape), path.name)
     shape_flags = ("trailing axis of length 1 dropped",) if len(image.shape) > 3 else ()

@@ -10,6 +10,7 @@ from pathlib import Path
 import SimpleITK as sitk  # noqa: N813
 import torch
 
+from neurolatent.cohort.sidecar import Matrix
 from neurolatent.cohort.visits import Visit, image_path, read_visits
 from neurolatent.errors import ScanError, SettingsError
 from neurolatent.provenance import read_json, versions, write_json
@@ -120,8 +121,9 @@ def preprocess(
     if not options.allow_mixed_masks:
         _refuse_mixed(visits, paths, given, recipe)
     report = progress or _silent
+    affines = _analyze_affines(workspace, visits)
     tasks = _tasks(
-        visits, paths, given, workspace.derivatives.resolve(), recipe, hold_out_visits=options.hold_out_visits
+        visits, paths, given, affines, workspace.derivatives.resolve(), recipe, hold_out_visits=options.hold_out_visits
     )
     held_out: dict[ScanKey, ScanOutcome] = {}
     kept: dict[ScanKey, Voxels] = {}
@@ -186,6 +188,14 @@ def _source_roots(workspace: Workspace, visits: Sequence[Visit], source: Path | 
     return roots
 
 
+def _analyze_affines(workspace: Workspace, visits: Sequence[Visit]) -> dict[str, Matrix | None]:
+    """Return what each cohort's descriptor says of images whose header cannot tell how they lie."""
+    record = read_json(workspace.visits_json)
+    pooled = {member["cohort"]: member.get("analyze_affine") for member in record.get("members", ())}
+    told = {visit.cohort: pooled.get(visit.cohort, record.get("analyze_affine")) for visit in visits}
+    return {cohort: rows and tuple(tuple(row) for row in rows) for cohort, rows in told.items()}
+
+
 def _locate(
     visits: Sequence[Visit], roots: Mapping[str, Path]
 ) -> tuple[dict[ScanKey, Path], dict[ScanKey, ScanOutcome]]:
@@ -237,6 +247,7 @@ def _tasks(
     visits: Sequence[Visit],
     paths: dict[ScanKey, Path],
     given: dict[ScanKey, MaskFile],
+    affines: Mapping[str, Matrix | None],
     derivatives: Path,
     recipe: Recipe,
     *,
@@ -247,7 +258,7 @@ def _tasks(
     )
     return [
         PersonTask(
-            tuple(RawScan(visit.key, paths[visit.key], given.get(visit.key)) for visit in scans),
+            tuple(RawScan(visit.key, paths[visit.key], given.get(visit.key), affines[visit.cohort]) for visit in scans),
             derivatives,
             recipe,
             hold_out_visits,

@@ -7,13 +7,15 @@ from typing import TypeVar
 
 import numpy as np
 
+from neurolatent.cohort.sidecar import Matrix
 from neurolatent.errors import ScanError
+from neurolatent.provenance import hash_settings
 from neurolatent.shapes import Affine, MaskArray, VoxelArray
 from neurolatent.volume.brain import soft_mask
 from neurolatent.volume.head import WORKING_MM, Head, prepare_head
 from neurolatent.volume.header import voxel_sizes_mm
 from neurolatent.volume.likeness import content_fingerprint
-from neurolatent.volume.load import read_scan
+from neurolatent.volume.load import Scan, read_scan
 from neurolatent.volume.measures import bias_strength, clipped_share, mask_smoothness, ringing, template_similarity
 from neurolatent.volume.midspace import MidSpace, Prepared, build_midspace, place_outside
 from neurolatent.volume.native_mask import ESTIMATED, MaskFile, extract, read_mask
@@ -48,6 +50,12 @@ class RawScan:
     key: ScanKey
     path: Path
     mask: MaskFile | None = None
+    analyze_affine: Matrix | None = None
+    """Of an Analyze image, whose header cannot tell."""
+
+
+def _read(scan: RawScan) -> Scan:
+    return read_scan(scan.path, analyze_affine=scan.analyze_affine)
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,6 +132,8 @@ class _Person:
         for key, scan in self._scans.items():
             try:
                 found[key] = {"image": hash_input(scan.path)}
+                if scan.analyze_affine:
+                    found[key]["analyze_affine"] = hash_settings(scan.analyze_affine)
             except ScanError as error:
                 self._fail(key, error)
                 continue
@@ -163,8 +173,8 @@ class _Person:
     def _heads(self, keys: Mapping[ScanKey, object]) -> dict[ScanKey, Prepared]:
         heads: dict[ScanKey, Prepared] = {}
         for key in keys:
-            path = self._scans[key].path
-            head = self._guarded((key,), lambda path=path: prepare_head(read_scan(path), path.name))
+            scan, path = self._scans[key], self._scans[key].path
+            head = self._guarded((key,), lambda scan=scan: prepare_head(_read(scan), scan.path.name))
             if head is not None:
                 heads[key] = Prepared(head, path.name)
         return heads
@@ -213,7 +223,7 @@ class _Person:
 
     @staticmethod
     def _in_midspace(scan: RawScan, mask: MaskFile, head: Head, scan_from_mid: Affine) -> VoxelArray:
-        raw = read_scan(scan.path)
+        raw = _read(scan)
         inside = read_mask(mask, raw)
         i, j, k = head.voxels.shape
         return resample(inside, np.linalg.inv(raw.world_from_voxel) @ scan_from_mid @ head.world_from_voxel, (i, j, k))
@@ -221,7 +231,7 @@ class _Person:
     def _write(self, key: ScanKey, prepared: Prepared, space: Space, inputs: Mapping[str, str]) -> ScanRecord:
         """Write volume, mask, transform, picture and, when all are there, the record."""
         fit = space.mid.scans.get(key) or place_outside(space.mid, prepared)
-        scan = read_scan(self._scans[key].path)
+        scan = _read(self._scans[key])
         grid, files = self._recipe.grid, self._files(key)
         placed = Placed(prepared.name, scan, prepared.head, fit.matrix @ space.template.matrix)
         covered = coverage(placed, grid)

@@ -4,12 +4,17 @@ import json
 import subprocess
 import sys
 
+import nibabel as nib
 import numpy as np
 import pytest
 from planting import BRAIN, Planted, head, save
 
+from neurolatent import cohort_steps
 from neurolatent.cohort_commands import Check
+from neurolatent.contract.check import check_cohort
 from neurolatent.volume.space import Grid
+from neurolatent.workspace import Workspace
+from tests.cohort.trees import TREES
 
 GIVEN = "sub-03_space-MNI152NLin2009aSym_res-8_desc-preproc_T1w.nii.gz"
 
@@ -158,3 +163,24 @@ def test_a_cohort_of_real_heads_is_clean(shared_data, tmp_path):
     workspace = Workspace(tmp_path)
     build_cohort("ixi", shared_data / "ixi-2mm", workspace)
     assert told(check_cohort(workspace)) == []
+
+
+def test_the_images_of_a_pool_are_looked_for_where_each_cohort_lies(tmp_path):
+    for name in ("bids", "ixi"):
+        source = TREES[name](tmp_path / name, lambda path, *_: save(path, head(3)))
+        cohort_steps.build(name, source, out=tmp_path / f"w-{name}")
+    members = [tmp_path / "w-bids", tmp_path / "w-ixi"]
+    cohort_steps.pool(members, tmp_path / "pool", accept_diagnosis_rules=True)
+    found = check_cohort(Workspace(tmp_path / "pool"))
+    assert found.images == 18
+    assert {remark.rule for remark in found.remarks if remark.severity == "error"} == {"same-scan"}
+
+
+def test_analyze_images_are_placed_as_the_cohorts_descriptor_says(tmp_path):
+    def write(path, place, visit):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(nib.AnalyzeImage(head(3 + place).astype(np.int16), np.diag([4.0, 4.0, 4.0, 1.0])), path)
+
+    cohort_steps.build("oasis1", TREES["oasis1"](tmp_path / "o", write), out=tmp_path / "w")
+    found = check_cohort(Workspace(tmp_path / "w"))
+    assert not [remark for remark in found.remarks if remark.rule == "placement"]

@@ -62,7 +62,7 @@ PLANTED = {
     "a folder": (
         lambda path: path.mkdir(),
         "error",
-        "expected an image, got a folder. Name the image inside it.",
+        "expected an image or a DICOM series, got a folder without one. Copy or download it again.",
     ),
     "text": (
         lambda path: path.write_bytes(gzip.compress(b"not an image" * 100)),
@@ -254,3 +254,10 @@ def test_real_heads_give_no_error(shared_data):
     found = [look(folder, str(path.relative_to(folder))) for path in sorted(folder.glob("*/study*.nii.gz"))]
     assert found
     assert all(check.usable for check in found)
+
+
+def test_the_folder_of_a_dicom_series_is_left_to_the_voxels(tmp_path):
+    (tmp_path / "I1").mkdir()
+    (tmp_path / "I1" / "1.DCM").write_bytes(b"a slice")
+    found = look_at_header(ImageTask(ScanKey("sub-1", "ses-1", "1"), tmp_path, "I1"))
+    assert (found.remarks, found.usable, found.stored) == ((), True, None)

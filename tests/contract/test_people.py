@@ -155,6 +155,7 @@ def test_ages_within_their_precision_are_never_told(age, months, errors, precisi
             age_precision_years=precision,
             sex="F",
             diagnosis="CN",
+            cohort="bids",
             image=None,
         )
         for line, (time, error) in enumerate(zip(times, errors, strict=False), start=2)

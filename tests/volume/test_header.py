@@ -264,3 +264,16 @@ def message(path) -> str:
     except ScanError as error:
         return str(error)
     return ""
+
+
+def test_an_analyze_image_lies_as_the_cohorts_descriptor_says(tmp_path):
+    affine = ((0.0, 0.0, -1.0, 80.0), (1.0, 0.0, 0.0, -128.0), (0.0, 1.0, 0.0, -128.0), (0.0, 0.0, 0.0, 1.0))
+    voxels = values()
+    nib.save(nib.AnalyzeImage(voxels, AFFINE), tmp_path / "scan.img")
+    nib.save(nib.Nifti1Image(voxels, np.array(affine)), tmp_path / "same.nii")
+    scan, same = read_scan(tmp_path / "scan.img", analyze_affine=affine), read_scan(tmp_path / "same.nii")
+    np.testing.assert_array_equal(scan.voxels, same.voxels)
+    np.testing.assert_array_equal(scan.world_from_voxel, same.world_from_voxel)
+    assert scan.flags == ("affine of the cohort's descriptor",)
+    told = read_scan(tmp_path / "same.nii", analyze_affine=tuple(tuple(row) for row in np.eye(4).tolist()))
+    np.testing.assert_array_equal(told.world_from_voxel, same.world_from_voxel)  # a header that can tell is believed
