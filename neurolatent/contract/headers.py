@@ -29,7 +29,7 @@ TEMPLATE_CODES = {3: "Talairach", 4: "MNI152", 5: "another template's"}
 """Meanings of sform and qform by which a scan has left its own space (NIfTI-1.1)."""
 GRID_TOLERANCE = 1e-3
 DICOM = ".dcm"
-TOLD_ONLY = ("units not stated", "scale slope")
+TOLD_ONLY = ("units not stated", "scale slope", "affine of the cohort")
 """Beginnings of flags that change nothing."""
 THREADS_A_JOB = 4
 """Reading headers is waiting for a disk, mostly."""
