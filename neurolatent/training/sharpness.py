@@ -14,6 +14,7 @@ from neurolatent.shapes import Volume
 
 SCALE_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """From the finest scale on: Wang et al. 2003 (doi:10.1109/ACSSC.2003.1292216), section 3.2."""
+MIDDLE = 0.5
 SMALLEST_SIMILARITY = 1e-4
 """A power below 1 has no slope at 0; where the contrast of scan and reconstruction is opposed, L1 has to mend it."""
 
@@ -65,13 +66,16 @@ def frequency_error(volume: Volume, reconstruction: Volume) -> PerSample:
 
 def _similarities(x: Volume, y: Volume) -> tuple[PerSample, PerSample]:
     """Return the mean SSIM of each scan, and its part without luminance, over the windows that lie inside."""
-    with torch.autocast(x.device.type, enabled=False):  # variances are differences of nearly equal numbers
-        moments = torch.stack([x, y, x * x, y * y, x * y])
+    with torch.autocast(x.device.type, enabled=False):
+        # Counted from the middle of the range: variances are differences of nearly equal numbers.
+        low_x, low_y = x - MIDDLE, y - MIDDLE
+        moments = torch.stack([low_x, low_y, low_x * low_x, low_y * low_y, low_x * low_y])
         for axis in (3, 4, 5):
             moments = _smooth(moments, axis)
     mean_x, mean_y, square_x, square_y, product = moments
     variances = square_x - mean_x**2 + square_y - mean_y**2
     contrast = (2 * (product - mean_x * mean_y) + CONTRAST_CONSTANT) / (variances + CONTRAST_CONSTANT)
+    mean_x, mean_y = mean_x + MIDDLE, mean_y + MIDDLE
     luminance = (2 * mean_x * mean_y + LUMINANCE_CONSTANT) / (mean_x**2 + mean_y**2 + LUMINANCE_CONSTANT)
     return (luminance * contrast).flatten(1).mean(1), contrast.flatten(1).mean(1)
 

@@ -1,5 +1,6 @@
 """A DICOM series is read as the NIfTI file of the same head would be; what cannot be one volume is refused."""
 
+import locale
 from pathlib import Path
 from shutil import copytree
 
@@ -94,3 +95,25 @@ def test_the_hash_is_of_what_the_files_hold_and_not_of_their_names(tmp_path: Pat
     assert hash_input(one) == hash_input(other)
     first.with_name("renamed.dcm").unlink()
     assert hash_input(one) != hash_input(other)
+
+
+def test_a_slice_that_cannot_be_read_is_named(tmp_path: Path):
+    folder = write_series(tmp_path / "cut", draw_head())
+    cut = sorted(folder.iterdir())[5]
+    cut.write_bytes(cut.read_bytes()[:200])
+    with pytest.raises(ScanError, match=rf"cut: expected DICOM slices only, got 1 that cannot be read \({cut.name}\)"):
+        read_scan(folder)
+
+
+def test_slices_at_one_place_are_no_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = write_series(tmp_path / "flat", draw_head())
+    monkeypatch.setattr("neurolatent.volume.dicom._position_mm", lambda _: (0.0, 0.0, 5.0))
+    with pytest.raises(ScanError, match="flat: expected evenly spaced slices, got steps of 0 to 0 mm"):
+        read_scan(folder)
+
+
+def test_the_processs_locale_stays_as_it_was(tmp_path: Path):
+    folder = write_series(tmp_path / "dicom", draw_head())
+    locale.setlocale(locale.LC_ALL, "C.UTF-8")
+    read_scan(folder)
+    assert locale.setlocale(locale.LC_CTYPE) == "C.UTF-8"

@@ -106,7 +106,7 @@ def test_the_table_says_the_same_of_scans_done_now_and_before(status, tmp_path):
     failed = ScanOutcome(ScanKey("sub-02", "ses-1", "1"), "failed", "scan.nii: expected …", "expected …", None)
     outcomes = [ScanOutcome(KEY, status, "", "the scan changed", RECORD), failed]
     write_quality(path, outcomes, {KEY: ("clipped_share 0.2", "odd")})
-    with path.open() as file:
+    with path.open(encoding="utf-8") as file:
         done, bad = csv.DictReader(file, delimiter="\t")
     assert list(done)[:6] == ["participant_id", "session_id", "run", "status", "reason", "flags"]
     assert (done["flags"], bad["flags"]) == ("clipped_share 0.2; odd", "n/a")
