@@ -110,7 +110,7 @@ def _duplicates(candidates: Sequence[Candidate]) -> dict[int, Exclusion]:
     for index, candidate in enumerate(candidates):
         if candidate.exclusion is None:
             places[candidate.participant_id, candidate.session_id, candidate.run].append(index)
-    exclusions: dict[int, Exclusion] = {}
+    exclusions = _shared_images(candidates)
     for key, indices in places.items():
         for index in indices if len(indices) > 1 else ():
             others = " and ".join(candidates[other].image for other in indices if other != index)
@@ -120,6 +120,16 @@ def _duplicates(candidates: Sequence[Candidate]) -> dict[int, Exclusion]:
             )
             exclusions[index] = exclude(candidates[index], reason)
     return exclusions
+
+
+def _shared_images(candidates: Sequence[Candidate]) -> dict[int, Exclusion]:
+    """Leave out all scans that name one image: it would stand on both sides of a split."""
+    places: dict[str, list[int]] = defaultdict(list)
+    for index, candidate in enumerate(candidates):
+        if candidate.exclusion is None:
+            places[os.path.normpath(candidate.image)].append(index)
+    reason = "expected an image of its own, got one that several rows name. Correct them."
+    return {index: exclude(candidates[index], reason) for own in places.values() if len(own) > 1 for index in own}
 
 
 def _sidecar(

@@ -31,24 +31,36 @@ def _choose(choice: Choice | None, series: list[Series]) -> list[Candidate]:
     if choice is None:
         ordered = sorted(series, key=lambda one: one.number)
         return [replace(one.candidate, run=str(run)) for run, one in enumerate(ordered, start=1)]
-    ranks = {one.number: _rank(choice, one.description) for one in series}
-    fit = [one for one in series if ranks[one.number] is not None and one.candidate.exclusion is None]
-    best = min(fit, key=lambda one: (ranks[one.number], one.number), default=None)
+    ranked = [(rank, one.number, place) for place, one in enumerate(series) if (rank := _rank_of(choice, one))]
+    best = series[min(ranked)[2]] if ranked else None
     return [one.candidate if one is best else _left_out(choice, one, best) for one in series]
 
 
-def _rank(choice: Choice, description: str) -> int | None:
-    """Return the place among the preferred, the best first; `None` for what is never taken."""
-    name = description.lower()
-    if any(fnmatchcase(name, pattern.lower()) for pattern in choice.avoid):
+def is_wanted(choice: Choice | None, description: str) -> bool:
+    """Whether an image of this description may ever be taken."""
+    return choice is None or rank(choice, description) is not None
+
+
+def rank(choice: Choice, description: str) -> tuple[int, ...] | None:
+    """Return what series are ordered by, the best lowest; `None` for what is never taken."""
+    if _fits(description, choice.avoid):
         return None
-    return next((rank for rank, pattern in enumerate(choice.prefer) if fnmatchcase(name, pattern.lower())), None)
+    place = next((place for place, pattern in enumerate(choice.prefer) if _fits(description, [pattern])), None)
+    return None if place is None else (place, *(int(_fits(description, group)) for group in choice.after))
+
+
+def _fits(description: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(description.lower(), pattern.lower()) for pattern in patterns)
+
+
+def _rank_of(choice: Choice, one: Series) -> tuple[int, ...] | None:
+    return rank(choice, one.description) if one.candidate.exclusion is None else None
 
 
 def _left_out(choice: Choice, one: Series, best: Series | None) -> Candidate:
     if one.candidate.exclusion is not None:
         return one.candidate
-    instead = f"{best.description!r} is taken instead" if best else "none of the visit fits"
+    instead = f"{best.description!r} (image {best.number}) is taken instead" if best else "none of the visit fits"
     reason = f"got the series {one.description!r}; {instead}: {choice.rule}."
     return replace(
         one.candidate, exclusion=Exclusion(one.candidate.image, one.candidate.image, reason, "note", "choice")

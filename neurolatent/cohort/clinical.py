@@ -71,6 +71,8 @@ def join(descriptor: Descriptor, scan: FoundScan, person: Person | None, *, miss
     if broken is not None:
         return Candidate(*key, exclusion=Exclusion(scan.image, *broken, "check"), day=scan.day)
     cells = cells_of(descriptor, zip(level_of, rows, strict=True)) | _diagnosis(person, around)
+    if "age" in cells and cells["age"].level != "scan":
+        del cells["age"]  # of a visit, or at entry: what it was at the scan is worked out below
     try:
         age = person.age_on(scan.day)
     except TableError as error:

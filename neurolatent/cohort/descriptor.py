@@ -41,7 +41,9 @@ class Choice(Part):
     avoid: tuple[str, ...] = ()
     """Shell patterns of series descriptions that are never taken, whatever their case."""
     prefer: tuple[str, ...] = ("*",)
-    """Shell patterns, best first; what fits none is never taken. Of equals the lowest number is taken."""
+    """Shell patterns, best first; what fits none is never taken."""
+    after: tuple[tuple[str, ...], ...] = ()
+    """Groups of patterns, the worst first, of what comes after its equals; then the lowest number is taken."""
 
 
 class Naming(Part):

@@ -11,13 +11,12 @@ YEAR, MONTH, DAY = r"(?:19|20)\d{2}", r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d
 FULL_MONTH, FULL_DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
 FORMS = (
     rf"{YEAR}[-_./]{MONTH}[-_./]{DAY}",
-    rf"{YEAR}{FULL_MONTH}{FULL_DAY}(?:\d{{6}})?",
+    rf"{YEAR}{FULL_MONTH}{FULL_DAY}(?:\d{{4}}|\d{{6}})?",
     rf"{DAY}[-_./]{MONTH}[-_./]{YEAR}",
     rf"{MONTH}[-_./]{DAY}[-_./]{YEAR}",
 )
 DATE = re.compile(rf"(?<!\d)(?:{'|'.join(FORMS)})(?!\d)")
-BIRTH = re.compile(r"birth|dob\b", re.IGNORECASE)
-LETTERS = "bcdefghijklmnopqrstuvwxyz"
+BIRTH = re.compile(r"birth|dob|yob|born", re.IGNORECASE)
 
 
 def hide_dates(visits: Sequence[Visit]) -> tuple[list[Visit], list[str]]:
@@ -47,7 +46,7 @@ def _without(visit: Visit, names: Iterable[str]) -> Visit:
 
 
 def _by_months(visits: Iterable[Visit]) -> Mapping[tuple[str, str], str]:
-    """Name each session by its months; a second one in the same month gets a letter."""
+    """Name each session by its months; a second one in the same month gets a number."""
     months = {(visit.participant_id, visit.session_id): visit.months for visit in visits}
     names: dict[tuple[str, str], str] = {}
     taken: dict[tuple[str, str], int] = {}
@@ -55,5 +54,5 @@ def _by_months(visits: Iterable[Visit]) -> Mapping[tuple[str, str], str]:
         name = f"ses-M{round(value):03d}"
         count = taken.get((person, name), 0)
         taken[person, name] = count + 1
-        names[person, session] = name + (LETTERS[count - 1] if count else "")
+        names[person, session] = name + (f"x{count + 1}" if count else "")
     return names

@@ -63,8 +63,11 @@ def has_columns(path: Path, names: Sequence[str]) -> bool:
     delimiter = DELIMITERS.get(path.suffix.lower())
     if delimiter is None:
         return False
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        header = next(csv.reader(file, delimiter=delimiter), [])
+    try:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            header = next(csv.reader(file, delimiter=delimiter), [])
+    except (csv.Error, OSError):
+        return False
     return {name.lower() for name in names} <= {cell.strip().lower() for cell in header}
 
 
@@ -118,7 +121,8 @@ def _row(file: str, number: int, header: list[str], cells: list[str]) -> Row:
     problem = None
     if len(texts) != len(header):
         problem = f"expected {len(header)} cells, got {len(texts)}. Look for a missing or a stray separator."
-    return Row(file, number, dict(zip(header, texts, strict=False)), problem)
+    padded = texts + [""] * (len(header) - len(texts))
+    return Row(file, number, dict(zip(header, padded, strict=False)), problem)
 
 
 def _text_table(path: Path, shown: str) -> list[tuple[int, list[str]]]:

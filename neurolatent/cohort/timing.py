@@ -16,11 +16,13 @@ from neurolatent.errors import TableError
 MONTHS_RULE = (
     "Since the participant's first scan, days / 30.4375. Taken, for all of a participant's sessions alike, from the "
     "clock that tells most of them, the first of: the day that the cohort's reader found, a column of months, the day "
-    "of the scan, the age in the sessions' or scans' table, the session's name (ses-M06). A clock that puts sessions "
-    "more than 50 years apart is not believed. Where no clock tells, only the first session by name "
-    "is kept, as month 0."
+    "of the scan, the age in the sessions' or scans' table, the session's name (ses-M06), an age in whole years. A "
+    "clock that puts sessions more than 50 years apart is not believed. Where no clock tells more than one session, "
+    "that one is kept, else the first by name, as month 0."
 )
-CLOCKS = ("day", "months", "date", "age", "label")
+CLOCKS = ("day", "months", "date", "age", "label", "whole years")
+FINE_AGE_YEARS = 0.1
+"""An age in whole years puts visits of half a year on one day: a session's name tells more."""
 MONTH_LABEL = re.compile(r"ses-[Mm]0*(\d+)")
 LONGEST_SPAN_MONTHS = 600.0
 """No person's MRI scans lie further apart: dates that do were shifted one by one to hide them."""
@@ -64,6 +66,8 @@ def _time_person(
         except TableError as error:
             exclusions[index] = exclude(candidate, error)
             continue
+        if candidate.exclusion is not None and not told:
+            continue  # what is left out anyway must not be taken for the one scan of its person
         session = readings.setdefault(candidate.session_id, {})
         session.update({clock: min(value, session.get(clock, value)) for clock, value in told.items()})
     times = _times(readings) if readings else {}
@@ -80,7 +84,7 @@ def _times(readings: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     believed = [c for c in clocks if c and max(c.values()) - min(c.values()) <= LONGEST_SPAN_MONTHS]
     told = max(believed, key=len, default={})
     if len(told) < min(2, len(readings)):
-        return {min(readings): 0.0}
+        return {next(iter(told), min(readings)): 0.0}
     return {session: value - min(told.values()) for session, value in told.items()}
 
 
@@ -97,7 +101,8 @@ def _clocks(candidate: Candidate, columns: Columns) -> dict[str, float]:
         clocks["date"] = read_day(own["date"].text, formats, own["date"].where).toordinal() / DAYS_PER_MONTH
     age = read_age(own.get("age"), columns.age)
     if age is not None:
-        clocks["age"] = check_age(age.years, age.where) * MONTHS_PER_YEAR
+        clock = "age" if age.precision_years <= FINE_AGE_YEARS else "whole years"
+        clocks[clock] = check_age(age.years, age.where) * MONTHS_PER_YEAR
     label = MONTH_LABEL.fullmatch(candidate.session_id)
     if label is not None:
         clocks["label"] = float(label[1])

@@ -120,8 +120,8 @@ def image_path(source_root: Path, image: str) -> Path:
     root = source_root.resolve()
     try:
         path = (root / image).resolve()
-    except (OSError, RuntimeError) as error:
-        msg = f"{image}: expected an image inside {root}, got a link that leads to itself. Copy the image there."
+    except (OSError, RuntimeError, ValueError) as error:
+        msg = f"{image!r}: expected an image inside {root}, got a link that leads to itself. Copy the image there."
         raise ScanError(msg) from error
     if not path.is_relative_to(root):
         msg = f"{image}: expected an image inside {root}, got one at {path}. Copy it into the folder, or remove it."

@@ -246,3 +246,37 @@ def test_own_descriptor_needs_no_python(bids, tmp_path, workspace: Workspace, wr
     (visit,) = build_cohort(str(tmp_path / "mine.toml"), root, workspace).visits
     assert (visit.cohort, visit.age_years) == ("mine", 70.5)
     assert visit.age_precision_years == pytest.approx(1 / 12, abs=1e-4)
+
+
+def test_a_refused_session_without_a_clock_costs_no_other(tmp_path, workspace: Workspace, write_image, write_tsv):
+    root = tmp_path / "source"
+    write_image(root / "sub-1/ses-1/anat/sub-1_ses-1_space-MNI152NLin2009cAsym_T1w.nii.gz")
+    write_image(root / "sub-1/ses-2/anat/sub-1_ses-2_T1w.nii.gz")
+    assert [visit.session_id for visit in build_cohort("bids", root, workspace).visits] == ["ses-2"]
+
+
+def test_the_session_that_a_clock_tells_is_kept(tmp_path, workspace: Workspace, write_image, write_tsv):
+    root = tmp_path / "source"
+    for session in ("ses-a", "ses-b"):
+        write_image(root / f"sub-1/{session}/anat/sub-1_{session}_T1w.nii.gz")
+    write_tsv(root / "sub-1/sub-1_sessions.tsv", ("session_id", "age"), ("ses-a", "n/a"), ("ses-b", 71.5))
+    assert [(v.session_id, v.age_years) for v in build_cohort("bids", root, workspace).visits] == [("ses-b", 71.5)]
+
+
+def test_names_tell_more_than_ages_in_whole_years(tmp_path, workspace: Workspace, write_image, write_tsv):
+    root, sessions = tmp_path / "source", ("ses-M000", "ses-M006", "ses-M012", "ses-M018")
+    for session in sessions:
+        write_image(root / f"sub-1/{session}/anat/sub-1_{session}_T1w.nii.gz")
+    ages = zip(sessions, (68, 68, 69, 69), strict=True)
+    write_tsv(root / "sub-1/sub-1_sessions.tsv", ("session_id", "age"), *ages)
+    assert [visit.months for visit in build_cohort("bids", root, workspace).visits] == [0.0, 6.0, 12.0, 18.0]
+
+
+def test_one_image_under_two_names_is_left_out(tmp_path, workspace: Workspace, write_image, write_csv):
+    write_image(tmp_path / "t/a.nii")
+    write_csv(tmp_path / "t/s.csv", ("subject", "path"), ("1", "a.nii"), ("2", "./a.nii"))
+    result = build_cohort("table", tmp_path / "t", workspace)
+    assert not result.visits
+    assert {row.reason for row in result.exclusions} == {
+        "expected an image of its own, got one that several rows name. Correct them."
+    }

@@ -3,23 +3,28 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from datetime import date
 from functools import partial
 
 from neurolatent.cohort.candidates import Age, Candidate, Reading, Source, cell_of, text_of, unnamed
 from neurolatent.cohort.checks import read_age
-from neurolatent.cohort.choice import Series, choose_images
+from neurolatent.cohort.choice import Series, choose_images, is_wanted
 from neurolatent.cohort.clinical import ClinicalVisit, FoundScan, Person, join
+from neurolatent.cohort.columns import DayColumn
 from neurolatent.cohort.days import DAYS_PER_YEAR, day_of
 from neurolatent.cohort.descriptor import Descriptor
 from neurolatent.cohort.exclusion import Exclusion
-from neurolatent.cohort.readers.archive import ArchivedImage, find_archived, nearest_code, session_name
+from neurolatent.cohort.readers.archive import ArchivedImage, find_archived, name_sessions, session_name
 from neurolatent.cohort.readers.bids import is_bids, read_bids
 from neurolatent.cohort.readers.folder import naming_of, read_tables, require_roles
 from neurolatent.cohort.tables import Row
+from neurolatent.errors import TableError
 
 MERGE, LIST, MRI = "merge", "images", "MRI"
 COLUMNS = {MERGE: ("participant", "session", "date", "age_at_entry", "sex"), LIST: ("participant", "image", "date")}
 LASTING = frozenset({"ptgender", "pteducat", "apoe4"})
+BASELINE = "bl"
+Sessions = Mapping[tuple[str, int], tuple[str, str | None]]
 Codes = Mapping[str, list[tuple[int, str]]]
 
 
@@ -35,9 +40,16 @@ def read_adni(descriptor: Descriptor, source: Source) -> Reading:
     example = naming_of(descriptor).example
     lost = [unnamed(one, example) for one in found if isinstance(one, str)]
     images = [one for one in found if isinstance(one, ArchivedImage)]
-    series = [_series(descriptor, one, listed.get(one.number), people, codes) for one in images]
+    dated = [_dated(descriptor, one, listed.get(one.number)) for one in images]
+    sessions = name_sessions(
+        [(one.participant, one.day.toordinal(), one.number or 0) for one in dated if one.day],
+        codes,
+        window_days=descriptor.diagnosis.window_days,
+    )
+    series = [_series(descriptor, one, listed.get(one.number), people, sessions) for one in dated]
     present = {one.number for one in images}
-    lost += [_absent(descriptor, row) for number, row in listed.items() if number not in present and _is_mri(row)]
+    lost += [_absent(descriptor, row) for number, row in listed.items() if number not in present | {None}]
+    lost = [one for one in lost if one is not None]
     return Reading((*lost, *choose_images(descriptor.images.choice, series)), tables.files, len(people))
 
 
@@ -47,19 +59,20 @@ def _people(descriptor: Descriptor, rows: Iterable[Row]) -> tuple[dict[str, Pers
     visits: dict[str, list[ClinicalVisit]] = {}
     codes: dict[str, list[tuple[int, str]]] = {}
     first: dict[str, Row] = {}
-    for row in rows:
-        person = text_of(columns.participant, row)
+    for read in rows:
+        person = text_of(columns.participant, read)
         if person is None:
             continue
-        first.setdefault(person, row)
-        day = day_of(columns.date, row)
+        day, row = _day_or_fault(columns.date, read)
+        if first.setdefault(person, row).problem is None and row.problem is not None:
+            first[person] = row
         if day is not None:
             visits.setdefault(person, []).append(ClinicalVisit(day.toordinal(), row))
             code = text_of(columns.session, row)
             codes.setdefault(person, []).extend([(day.toordinal(), code)] if code else [])
     people = {
         person: Person(
-            tuple(visits.get(person, ())), partial(_age_on, descriptor, visits.get(person, ()), row), _lasting(row)
+            tuple(visits.get(person, ())), partial(_age_on, descriptor, codes.get(person, ()), row), _lasting(row)
         )
         for person, row in first.items()
     }
@@ -71,44 +84,60 @@ def _lasting(row: Row) -> Row:
     return replace(row, cells={name: text for name, text in row.cells.items() if name in LASTING})
 
 
-def _age_on(descriptor: Descriptor, visits: Iterable[ClinicalVisit], row: Row, day: int) -> Age | None:
-    """Add the time since baseline to the age then, which every row repeats."""
+def _age_on(descriptor: Descriptor, codes: Iterable[tuple[int, str]], row: Row, day: int) -> Age | None:
+    """Add the time since baseline, as told or the day of the visit `bl`, to the age then, which every row repeats."""
     columns = descriptor.columns
     age = read_age(cell_of(columns.age_at_entry, row), columns.age_at_entry)
     entry = day_of(columns.entry_date, row)
-    start = entry.toordinal() if entry else min((visit.day for visit in visits), default=None)
+    start = entry.toordinal() if entry else next((own for own, code in codes if code.lower() == BASELINE), None)
     if age is None or start is None:
         return None
     return Age(age.years + (day - start) / DAYS_PER_YEAR, age.precision_years, at_first_scan=False, where=age.where)
 
 
 def _series(
-    descriptor: Descriptor, found: ArchivedImage, row: Row | None, people: Mapping[str, Person], codes: Codes
+    descriptor: Descriptor, found: ArchivedImage, row: Row | None, people: Mapping[str, Person], sessions: Sessions
 ) -> Series:
-    columns = descriptor.columns
     person = found.participant
-    listed_day = day_of(columns.date, row) if row else None
-    when = found.day or listed_day
-    described = (text_of(columns.description, row) if row else None) or found.description
     name = "sub-ADNI" + re.sub(r"\W|_", "", person)
-    if when is None:
+    if found.day is None:
         reason = "expected the day of the scan in its folder's name or in a list of images, got neither. Add the list."
         lost = Exclusion(found.image, found.image, reason, "error", "match")
         candidate = Candidate(name, session_name(None, found.number), "1", found.image, found.image, exclusion=lost)
-        return Series(candidate, described, found.number or 0)
-    day = when.toordinal()
-    code = nearest_code(codes.get(person, ()), day, window_days=descriptor.diagnosis.window_days)
-    scan = FoundScan(name, session_name(code, found.number), "1", found.image, day, row)
+        return Series(candidate, found.description, found.number or 0)
+    day = found.day.toordinal()
+    session, _ = sessions[person, day]
+    scan = FoundScan(name, session, "1", found.image, day, row)
     reason = f"expected rows for {person}, got none. Add them, or leave the scan out."
     missing = Exclusion(found.image, "ADNIMERGE", reason, "warning", "match")
-    return Series(join(descriptor, scan, people.get(person), missing=missing), described, found.number or 0)
+    return Series(join(descriptor, scan, people.get(person), missing=missing), found.description, found.number or 0)
 
 
-def _is_mri(row: Row) -> bool:
-    return row.cells.get("modality", MRI).upper() in {MRI, "MR"}
+def _dated(descriptor: Descriptor, found: ArchivedImage, row: Row | None) -> ArchivedImage:
+    """Take the list's description, and its day where the path has none."""
+    if row is None:
+        return found
+    listed, _ = _day_or_fault(descriptor.columns.date, row)
+    described = text_of(descriptor.columns.description, row) or found.description
+    return replace(found, day=found.day or listed, description=described)
 
 
-def _absent(descriptor: Descriptor, row: Row) -> Candidate:
+def _day_or_fault(column: DayColumn | None, row: Row) -> tuple[date | None, Row]:
+    """Return a row's day; a row that cannot be read, or whose day cannot, carries the fault."""
+    if row.problem is not None:
+        return None, row
+    try:
+        return day_of(column, row), row
+    except TableError as error:
+        return None, replace(row, problem=str(error).partition(": ")[2])
+
+
+def _absent(descriptor: Descriptor, row: Row) -> Candidate | None:
+    """List an image that the list names and the folder lacks, unless it is no T1w scan."""
+    if row.cells.get("modality", MRI).upper() not in {MRI, "MR"}:
+        return None
+    if not is_wanted(descriptor.images.choice, text_of(descriptor.columns.description, row) or ""):
+        return None
     number = text_of(descriptor.columns.image, row)
     reason = f"expected the image {number}, which the list names, found none. Download it, or use the list as it is."
     image = f"image {number}"

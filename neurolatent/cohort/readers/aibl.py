@@ -14,10 +14,11 @@ from neurolatent.cohort.clinical import ClinicalVisit, FoundScan, Person, join
 from neurolatent.cohort.days import DAYS_PER_YEAR, day_of
 from neurolatent.cohort.descriptor import Descriptor
 from neurolatent.cohort.exclusion import Exclusion
-from neurolatent.cohort.readers.archive import ArchivedImage, find_archived, nearest_code, session_name
+from neurolatent.cohort.readers.archive import ArchivedImage, find_archived, name_sessions
 from neurolatent.cohort.readers.bids import is_bids, read_bids
 from neurolatent.cohort.readers.folder import naming_of, read_tables, require_roles
 from neurolatent.cohort.tables import Row
+from neurolatent.errors import TableError
 
 PEOPLE = "people"
 SCANS = {"mri_1p5t": "1.5", "mri_3t": "3"}
@@ -27,6 +28,7 @@ VISITS = (*SCANS, *CLINICAL)
 COLUMNS = {PEOPLE: ("participant", "sex", "birth_year"), **dict.fromkeys(VISITS, ("participant", "session"))}
 MIDDLE_OF_YEAR = (7, 1)
 HALF_A_YEAR = 0.5
+EARLIEST_BIRTH = 1880
 
 
 def read_aibl(descriptor: Descriptor, source: Source) -> Reading:
@@ -40,7 +42,14 @@ def read_aibl(descriptor: Descriptor, source: Source) -> Reading:
     people = _people(descriptor, tables.rows, days)
     example = naming_of(descriptor).example
     lost = [unnamed(one, example) for one in found if isinstance(one, str)]
-    series = [_series(descriptor, one, people, days) for one in found if isinstance(one, ArchivedImage)]
+    images = [one for one in found if isinstance(one, ArchivedImage)]
+    codes = {person: [(visit.day, code) for code, visit in own.items()] for person, own in days.items()}
+    sessions = name_sessions(
+        [(_plain(one.participant), one.day.toordinal(), one.number or 0) for one in images if one.day],
+        codes,
+        window_days=descriptor.diagnosis.window_days,
+    )
+    series = [_series(descriptor, one, people, days, sessions) for one in images]
     return Reading((*lost, *choose_images(descriptor.images.choice, series)), tables.files, len(people))
 
 
@@ -51,6 +60,7 @@ class VisitDay(NamedTuple):
     tesla: Cell | None
 
 
+Sessions = Mapping[tuple[str, int], tuple[str, str | None]]
 Days = Mapping[str, Mapping[str, VisitDay]]
 """By person and visit code."""
 
@@ -88,21 +98,24 @@ def _age_on(descriptor: Descriptor, row: Row, day: int) -> Age | None:
     if cell is None:
         return None
     year = int(number(replace(cell, text=cell.text.lstrip("/"))))
+    if not EARLIEST_BIRTH <= year <= date.fromordinal(day).year:
+        msg = f"{cell.where}: expected a year of birth before the scan, got {cell.text!r}. Correct the table."
+        raise TableError(msg)
     born = date(year, *MIDDLE_OF_YEAR).toordinal()
     return Age((day - born) / DAYS_PER_YEAR, HALF_A_YEAR, at_first_scan=False, where=cell.where)
 
 
-def _series(descriptor: Descriptor, found: ArchivedImage, people: Mapping[str, Person], days: Days) -> Series:
+def _series(
+    descriptor: Descriptor, found: ArchivedImage, people: Mapping[str, Person], days: Days, sessions: Sessions
+) -> Series:
     person = _plain(found.participant)
     name = f"sub-AIBL{person}"
     if found.day is None:
         return Series(unnamed(found.image, naming_of(descriptor).example), found.description, found.number or 0)
     day = found.day.toordinal()
-    visits = days.get(person, {})
-    codes = [(visit.day, code) for code, visit in visits.items()]
-    code = nearest_code(codes, day, window_days=descriptor.diagnosis.window_days)
-    tesla = visits[code].tesla if code else None
-    scan = FoundScan(name, session_name(code, found.number), "1", found.image, day)
+    session, code = sessions[person, day]
+    tesla = days[person][code].tesla if code else None
+    scan = FoundScan(name, session, "1", found.image, day)
     reason = f"expected a row for {person}, got none. Add one, or leave the scan out."
     missing = Exclusion(found.image, f"table {PEOPLE}", reason, "warning", "match")
     candidate = join(descriptor, scan, people.get(person), missing=missing)

@@ -1,7 +1,7 @@
 """Images as the LONI archive lays them down: PERSON/SERIES/DAY_TIME/NUMBER/ with one NIfTI file or a DICOM series."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -9,8 +9,12 @@ from pathlib import Path
 from neurolatent.cohort.days import read_day
 from neurolatent.cohort.descriptor import Descriptor
 from neurolatent.cohort.readers.folder import find_images, naming_of
+from neurolatent.errors import TableError
 
 DICOM = ".dcm"
+FILE_NUMBER = re.compile(r"_I(\d+)\.nii(?:\.gz)?$")
+SESSION_DAYS = 30
+"""Images so near to each other are of one visit: a scan that failed is repeated within weeks."""
 VISIT_CODE = re.compile(r"(?:m|y)0*(\d+)", re.IGNORECASE)
 FIRST_VISITS = frozenset({"bl", "sc", "scmri", "f", "v01", "v02", "v03"})
 
@@ -41,11 +45,16 @@ def find_archived(descriptor: Descriptor, root: Path) -> list[ArchivedImage | st
     return list(found.values())
 
 
-def _archived(image: str, groups: dict[str, str]) -> ArchivedImage:
-    digits = re.sub(r"\D", "", groups.get("image", ""))
-    day = read_day(groups["date"], ("%Y-%m-%d",), image) if groups.get("date") else None
-    number = int(digits) if digits else None
-    return ArchivedImage(image, groups["participant"], groups.get("description", ""), day, number)
+def _archived(image: str, groups: dict[str, str]) -> ArchivedImage | str:
+    in_name = FILE_NUMBER.search(image)  # before the folder's, which is that of the image it was made from
+    digits = in_name[1] if in_name else re.sub(r"\D", "", groups.get("image", ""))
+    try:
+        day = read_day(groups["date"], ("%Y-%m-%d",), image) if groups.get("date") else None
+    except TableError:
+        return image
+    return ArchivedImage(
+        image, groups["participant"], groups.get("description", ""), day, int(digits) if digits else None
+    )
 
 
 def session_name(code: str | None, number: int | None) -> str:
@@ -61,7 +70,51 @@ def session_name(code: str | None, number: int | None) -> str:
     return "ses-" + re.sub(r"[^A-Za-z0-9]", "", code)
 
 
-def nearest_code(codes: Iterable[tuple[int, str]], day: int, *, window_days: int | None) -> str | None:
-    """Return the code of the visit nearest to a day, within the window."""
-    near = sorted((abs(own - day), own, code) for own, code in codes)
-    return near[0][2] if near and (window_days is None or near[0][0] <= window_days) else None
+def name_sessions(
+    images: Iterable[tuple[str, int, int]], codes: Mapping[str, Sequence[tuple[int, str]]], *, window_days: int | None
+) -> dict[tuple[str, int], tuple[str, str | None]]:
+    """Return the session, and its visit code, of each person's day with images: (person, day, image number).
+
+    Days at most a month apart are one session. A visit code belongs to the session nearest to its day, within the
+    window; sessions without one are named by their lowest image number.
+    """
+    days: dict[str, dict[int, int]] = {}
+    for person, day, number in images:
+        own = days.setdefault(person, {})
+        own[day] = min(number, own.get(day, number))
+    names: dict[tuple[str, int], tuple[str, str | None]] = {}
+    for person, own in days.items():
+        groups = _near_days(sorted(own))
+        coded = _codes_of(groups, codes.get(person, ()), window_days)
+        for place, group in enumerate(groups):
+            code = coded.get(place)
+            name = session_name(code, min(own[day] for day in group))
+            names.update({(person, day): (name, code) for day in group})
+    return names
+
+
+def _near_days(days: Sequence[int]) -> list[list[int]]:
+    groups: list[list[int]] = []
+    for day in days:
+        if groups and day - groups[-1][0] <= SESSION_DAYS:
+            groups[-1].append(day)
+        else:
+            groups.append([day])
+    return groups
+
+
+def _codes_of(
+    groups: Sequence[Sequence[int]], codes: Sequence[tuple[int, str]], window_days: int | None
+) -> dict[int, str]:
+    """Give each code to the session nearest to its day, and each session the nearest of its codes."""
+    pairs = sorted(
+        (min(abs(day - own) for own in group), place, code) for place, group in enumerate(groups) for day, code in codes
+    )
+    given: dict[int, str] = {}
+    taken: set[str] = set()
+    for distance, place, code in pairs:
+        within = window_days is None or distance <= window_days
+        if within and place not in given and session_name(code, None) not in taken:
+            given[place] = code
+            taken.add(session_name(code, None))
+    return given

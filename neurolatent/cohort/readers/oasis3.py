@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 
 from neurolatent.cohort.candidates import Age, Candidate, Reading, Source, cell_of, text_of, unnamed
@@ -13,6 +14,7 @@ from neurolatent.cohort.exclusion import Exclusion
 from neurolatent.cohort.readers.folder import find_images, naming_of, read_tables, require_roles
 from neurolatent.cohort.tables import Row
 from neurolatent.cohort.visits import Diagnosis
+from neurolatent.errors import TableError
 
 PEOPLE, RATINGS, DIAGNOSES, SCANNERS = "demographics", "cdr", "diagnoses", "scanners"
 COLUMNS = {
@@ -56,15 +58,19 @@ def diagnose(row: Row) -> Diagnosis | None:
 
 def _people(descriptor: Descriptor, rows: Mapping[str, Iterable[Row]]) -> dict[str, Person]:
     visits: dict[str, list[ClinicalVisit]] = {}
+    faults: dict[str, Row] = {}
     for row in (*rows[RATINGS], *rows[DIAGNOSES]):
         person, day = text_of(descriptor.columns.participant, row), cell_of(descriptor.columns.months, row)
         if person and day:
-            visits.setdefault(person.upper(), []).append(ClinicalVisit(round(number(day)), row))
+            try:
+                visits.setdefault(person.upper(), []).append(ClinicalVisit(round(number(day)), row))
+            except TableError as error:
+                faults[person.upper()] = replace(row, problem=str(error).partition(": ")[2])
     people: dict[str, Person] = {}
     for row in rows[PEOPLE]:
         person = (text_of(descriptor.columns.participant, row) or "").upper()
         age_on = partial(_age_on, descriptor, row)
-        people.setdefault(person, Person(tuple(visits.get(person, ())), age_on, row, diagnose))
+        people.setdefault(person, Person(tuple(visits.get(person, ())), age_on, faults.get(person, row), diagnose))
     return people
 
 

@@ -1,11 +1,14 @@
 """ADNI in each of its layouts, traps included; the table that comes out equals one written by hand."""
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from neurolatent.cohort.build import build_cohort
+from neurolatent.cohort.choice import rank
+from neurolatent.cohort.descriptor import load_descriptor
 from neurolatent.cohort.options import BuildOptions
 from neurolatent.workspace import Workspace
 
@@ -97,7 +100,10 @@ def test_what_is_not_taken_is_listed_with_the_rule(write_tree: Callable[..., Pat
         "13722.nii": ("choice", "note"), "13723.nii": ("choice", "note"), "45100.nii": ("choice", "note"),
         "254002.nii": ("choice", "note"), "118999.nii": ("match", "warning"),
     }  # fmt: skip
-    assert "'MPR__GradWarp__B1_Correction__N3__Scaled' is taken instead: one T1w image" in listed["13722.nii"].reason
+    assert (
+        "'MPR__GradWarp__B1_Correction__N3__Scaled' (image 45107) is taken instead: one T1w image"
+        in listed["13722.nii"].reason
+    )
     assert "expected rows for 099_S_0001, got none" in listed["118999.nii"].reason
     counts = result.counts
     assert (counts.found, counts.matched, counts.kept) == (11, 10, 6)
@@ -196,3 +202,64 @@ def test_caps_takes_its_tables_from_elsewhere(
         ("sub-ADNI002S0295", "ses-M000", 84.8, "M", "CN"),
         ("sub-ADNI002S0413", "ses-M000", 76.3, "F", "MCI"),
     ]
+
+
+def kept(write_tree: Callable[..., Path], workspace: Workspace, *images: tuple) -> dict[int, str]:
+    result = build_cohort("adni", write_tree(images), workspace)
+    return {int(v.image.rpartition("_I")[2].partition(".")[0]): v.session_id for v in result.visits}
+
+
+ORDERED = (
+    "MPR; GradWarp; B1 Correction; N3; Scaled", "MPR-R; GradWarp; B1 Correction; N3; Scaled", "MPR; GradWarp; N3; Scaled_2",
+    "MPR; ; N3; Scaled", "MPR-R; ; N3; Scaled", "MT1; GradWarp; N3m", "MT1; N3m", "MPR; GradWarp", "MPRAGE",
+    "MP-RAGE REPEAT", "MPRAGE SENSE2", "Accelerated Sagittal MPRAGE Repeat", "SAG IR-SPGR", "IR-FSPGR-Repeat",
+    "Accelerated SAG IR-SPGR",
+)  # fmt: skip
+NEVER = ("Sagittal 3D FLAIR", "HighResHippocampus", "Axial PD/T2 FSE", "B1-Calibration Head", "Axial T2-FLAIR",
+         "Field Mapping", "Brain Mask", "Hippocampal Mask", "3 Plane Localizer", "DTI_30", "MPRAGE_MPR_Cor")  # fmt: skip
+
+
+@pytest.mark.parametrize("spell", [str, lambda name: re.sub(r"[^A-Za-z0-9-]", "_", name)])
+def test_series_are_ordered_as_the_rule_says_however_they_are_spelt(spell: Callable[[str], str]):
+    choice = load_descriptor("adni").images.choice
+    ranks = [rank(choice, spell(name)) for name in ORDERED]
+    assert None not in ranks
+    assert ranks == sorted(set(ranks))
+    assert [name for name in NEVER if rank(choice, spell(name)) is not None] == []
+
+
+def test_days_far_apart_are_sessions_of_their_own_and_the_nearest_has_the_visits_code(
+    write_tree: Callable[..., Path], workspace: Workspace
+):
+    images = [
+        ("002_S_0413", "Accelerated_SAG_MPRAGE", "2008-05-03_08_20_30.0", 20),
+        ("002_S_0413", "MP-RAGE", "2008-09-15_08_20_30.0", 21),
+        # A scan that failed, and its repeat two weeks later, are one visit.
+        ("002_S_0295", "MP-RAGE", "2006-04-10_08_20_30.0", 10),
+        ("002_S_0295", "MP-RAGE", "2006-04-24_08_20_30.0", 11),
+    ]
+    assert kept(write_tree, workspace, *images) == {20: "ses-M024", 21: "ses-I21", 10: "ses-M000"}
+
+
+def test_images_of_one_day_without_a_visit_are_one_session(write_tree: Callable[..., Path], workspace: Workspace):
+    series = ["MP-RAGE", "MP-RAGE_REPEAT", "MPR__GradWarp__B1_Correction__N3__Scaled"]
+    images = [("002_S_0413", name, "2011-04-18_08_20_30.0", 30 + place) for place, name in enumerate(series)]
+    assert kept(write_tree, workspace, *images) == {32: "ses-I30"}
+
+
+def test_a_bad_day_costs_that_persons_scans_and_no_others(write_tree: Callable[..., Path], workspace: Workspace):
+    merge = [tuple("2008-14-02" if cell == "2008-05-02" else cell for cell in row) for row in MERGE]
+    result = build_cohort("adni", write_tree(merge=merge), workspace)
+    assert {visit.participant_id for visit in result.visits} == {"sub-ADNI002S0295", "sub-ADNI011S4001"}
+    assert any("expected a day such as 2024-05-31" in row.reason for row in result.exclusions)
+
+
+def test_without_the_day_of_entry_ages_count_from_the_baseline_visit(
+    write_tree: Callable[..., Path], workspace: Workspace
+):
+    old = [row[:-1] for row in MERGE]
+    assert table_of(workspace, write_tree(merge=old)) == EXPECTED
+    undated = [tuple("" if (cell, row[2]) == ("2006-04-18", "bl") else cell for cell in row) for row in old]
+    result = build_cohort("adni", write_tree(merge=undated), workspace)
+    assert not [visit for visit in result.visits if visit.participant_id == "sub-ADNI002S0295"]
+    assert any("expected age_years, which this cohort requires, got none" in row.reason for row in result.exclusions)
