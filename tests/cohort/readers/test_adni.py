@@ -210,13 +210,15 @@ def kept(write_tree: Callable[..., Path], workspace: Workspace, *images: tuple) 
 
 
 ORDERED = (
-    "MPR; GradWarp; B1 Correction; N3; Scaled", "MPR-R; GradWarp; B1 Correction; N3; Scaled", "MPR; GradWarp; N3; Scaled_2",
+    "MPR; GradWarp; B1 Correction; N3; Scaled", "MPR-R; GradWarp; B1 Correction; N3; Scaled",
+    "MPR; GradWarp; N3; Scaled_2",
     "MPR; ; N3; Scaled", "MPR-R; ; N3; Scaled", "MT1; GradWarp; N3m", "MT1; N3m", "MPR; GradWarp", "MPRAGE",
     "MP-RAGE REPEAT", "MPRAGE SENSE2", "Accelerated Sagittal MPRAGE Repeat", "SAG IR-SPGR", "IR-FSPGR-Repeat",
     "Accelerated SAG IR-SPGR",
 )  # fmt: skip
 NEVER = ("Sagittal 3D FLAIR", "HighResHippocampus", "Axial PD/T2 FSE", "B1-Calibration Head", "Axial T2-FLAIR",
-         "Field Mapping", "Brain Mask", "Hippocampal Mask", "3 Plane Localizer", "DTI_30", "MPRAGE_MPR_Cor")  # fmt: skip
+         "Field Mapping", "Brain Mask", "Hippocampal Mask", "3 Plane Localizer", "DTI_30",
+         "MPRAGE_MPR_Cor")  # fmt: skip
 
 
 @pytest.mark.parametrize("spell", [str, lambda name: re.sub(r"[^A-Za-z0-9-]", "_", name)])
