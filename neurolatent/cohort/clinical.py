@@ -10,6 +10,9 @@ from neurolatent.cohort.tables import Row, first_broken
 from neurolatent.cohort.visits import Diagnosis
 from neurolatent.errors import TableError
 
+LASTING = ("sex",)
+"""Of a person, and not of a visit: the person's own row is believed before a list of images."""
+
 
 @dataclass(frozen=True)
 class ClinicalVisit:
@@ -71,6 +74,8 @@ def join(descriptor: Descriptor, scan: FoundScan, person: Person | None, *, miss
     if broken is not None:
         return Candidate(*key, exclusion=Exclusion(scan.image, *broken, "check"), day=scan.day)
     cells = cells_of(descriptor, zip(level_of, rows, strict=True)) | _diagnosis(person, around)
+    own = cells_of(descriptor, [("participant", person.row)])
+    cells |= {role: own[role] for role in LASTING if role in own}
     if "age" in cells and cells["age"].level != "scan":
         del cells["age"]  # of a visit, or at entry: what it was at the scan is worked out below
     try:

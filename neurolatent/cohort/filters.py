@@ -18,10 +18,9 @@ def filter_visits(
 ) -> tuple[list[Visit], list[Exclusion]]:
     """Return who stays, ages capped, and who was left out."""
     rows = list(visits)
-    asks: list[Ask] = [partial(_diagnosis, options), partial(_age, options)]
+    asks: list[Ask] = [_doubtful] if drop_cdr05 else []
+    asks += [partial(_diagnosis, options), partial(_age, options)]
     asks += [partial(_missing, name) for name in _known(options.require, rows)]
-    if drop_cdr05:
-        asks.append(_doubtful)
     kept, dropped = _part(rows, asks)
     if options.max_visits is not None:
         late = _late_sessions(kept, options.max_visits)

@@ -9,7 +9,9 @@ from neurolatent.cohort.visits import Visit
 
 YEAR, MONTH, DAY = r"(?:19|20)\d{2}", r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
 FULL_MONTH, FULL_DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
+NAMED_MONTH = r"(?i:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)(?i:[a-z]*)"
 FORMS = (
+    rf"(?:{DAY}[-_. ])?{NAMED_MONTH}[-_., ]+(?:{DAY}[-_., ]+)?{YEAR}",
     rf"{YEAR}[-_./]{MONTH}[-_./]{DAY}",
     rf"{YEAR}{FULL_MONTH}{FULL_DAY}(?:\d{{4}}|\d{{6}})?",
     rf"{DAY}[-_./]{MONTH}[-_./]{YEAR}",
@@ -32,6 +34,11 @@ def hide_dates(visits: Sequence[Visit]) -> tuple[list[Visit], list[str]]:
         names = _by_months(visits)
         hidden = [replace(visit, session_id=names[visit.participant_id, visit.session_id]) for visit in hidden]
         notes.append("Sessions were named by dates: they are named by months since the first scan instead.")
+    if any(DATE.search(visit.site or "") for visit in visits):
+        hidden = [replace(visit, site=None) for visit in hidden]
+        notes.append("The column 'site' was emptied: it holds dates.")
+    if any(DATE.search(visit.participant_id) for visit in visits):
+        notes.append("Names of participants look like dates: give them others before anything is handed on.")
     return hidden, notes
 
 

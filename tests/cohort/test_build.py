@@ -280,3 +280,23 @@ def test_one_image_under_two_names_is_left_out(tmp_path, workspace: Workspace, w
     assert {row.reason for row in result.exclusions} == {
         "expected an image of its own, got one that several rows name. Correct them."
     }
+
+
+def test_clinicas_old_and_new_names_of_sessions_are_one(tmp_path, workspace: Workspace, write_image, write_tsv):
+    root = tmp_path / "source"
+    write_image(root / "sub-1/ses-M00/anat/sub-1_ses-M00_T1w.nii.gz")
+    write_tsv(root / "sub-1/sub-1_sessions.tsv", ("session_id", "age", "diagnosis"), ("ses-M000", 70.2, "CN"))
+    assert [(v.session_id, v.age_years, v.diagnosis) for v in build_cohort("bids", root, workspace).visits] == [
+        ("ses-M00", 70.2, "CN")
+    ]
+
+
+def test_a_table_of_participants_with_sessions_is_one_of_sessions(
+    tmp_path, workspace: Workspace, write_image, write_tsv
+):
+    root = tmp_path / "source"
+    for session in ("ses-1", "ses-2"):
+        write_image(root / f"sub-1/{session}/anat/sub-1_{session}_T1w.nii.gz")
+    rows = (("sub-1", "ses-1", 70.2), ("sub-1", "ses-2", 72.4))
+    write_tsv(root / "participants.tsv", ("participant_id", "session_id", "age"), *rows)
+    assert [visit.age_years for visit in build_cohort("bids", root, workspace).visits] == [70.2, 72.4]

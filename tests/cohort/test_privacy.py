@@ -7,6 +7,7 @@ import pytest
 
 from neurolatent.cohort.build import build_cohort
 from neurolatent.cohort.options import BuildOptions
+from neurolatent.cohort.privacy import DATE
 from neurolatent.workspace import Workspace
 
 DESCRIPTOR = """name = "mine"
@@ -74,3 +75,38 @@ def test_sessions_named_by_dates_are_named_by_months(mine: Callable[..., tuple],
 def test_sessions_that_are_no_dates_keep_their_names(mine: Callable[..., tuple], workspace: Workspace):
     result = build_cohort(*mine(("1", "d0129", "1.nii", "31.05.2012", "", "x")), workspace, options=BuildOptions())
     assert [visit.session_id for visit in result.visits] == ["ses-d0129"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2011-04-12",
+        "12/04/2011",
+        "20110412",
+        "201104121030",
+        "20110412103000",
+        "12-Apr-2011",
+        "April 2012",
+        "Apr. 12, 2011",
+    ],
+)
+def test_dates_are_known_in_any_form(text: str):
+    assert DATE.search(text)
+
+
+@pytest.mark.parametrize("text", ["d0129", "M012", "1.5", "0.743", "1344", "120020", "Maria", "mar 12", "I45107"])
+def test_what_is_no_date_is_left(text: str):
+    assert not DATE.search(text)
+
+
+def test_sites_and_participants_that_look_like_dates_are_told(
+    tmp_path: Path, workspace: Workspace, write_image: Callable[..., Path], write_csv: Callable[..., Path]
+):
+    write_image(tmp_path / "t" / "a.nii")
+    write_csv(tmp_path / "t" / "s.csv", ("subject", "path", "site"), ("19500312", "a.nii", "2011-04-12"))
+    result = build_cohort("table", tmp_path / "t", workspace)
+    assert result.visits[0].site is None
+    assert result.notes == (
+        "The column 'site' was emptied: it holds dates.",
+        "Names of participants look like dates: give them others before anything is handed on.",
+    )

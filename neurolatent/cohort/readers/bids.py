@@ -20,6 +20,7 @@ T1W_NAME = re.compile(
     r"_T1w\.nii(?:\.gz)?"
 )
 PREPROCESSED = "preproc"
+PADDED_MONTHS = re.compile(r"M(\d+)")
 FIRST_RUN = "1"
 
 
@@ -101,6 +102,7 @@ def _is_derivative(source: Path) -> bool:
 
 def _read_tables(descriptor: Descriptor, root: Path) -> _Tables:
     everyone = [path for path in [root / "participants.tsv"] if path.is_file()]
+    everyone = [path for path in everyone if not has_columns(path, ("session_id",))]  # else a row is a session
     sessions = sorted(root.glob("sub-*/sub-*_sessions.tsv"))
     labels = [path for path in sorted(root.glob("*.tsv")) if has_columns(path, ("participant_id", "session_id"))]
     scans = sorted([*root.glob("sub-*/sub-*_scans.tsv"), *root.glob("sub-*/ses-*/sub-*_scans.tsv")])
@@ -138,7 +140,14 @@ def _participant_key(row: Row) -> str | None:
 def _session_key(row: Row) -> str | None:
     """Name the session: by its column in ClinicaDL's one table for all, by its folder in a table of one person."""
     found, person = row.get(["session_id"]), _participant_key(row) or Path(row.file).parts[0]
-    return found and f"{person}/ses-{found[1].removeprefix('ses-')}"
+    return found and f"{person}/{_plain_session(found[1])}"
+
+
+def _plain_session(name: str) -> str:
+    """Write a session in one way: Clinica's `ses-M00` of old is its `ses-M000` of now."""
+    bare = name.removeprefix("ses-")
+    months = PADDED_MONTHS.fullmatch(bare)
+    return f"ses-M{int(months[1]):03d}" if months else f"ses-{bare}"
 
 
 def _scan_key(row: Row) -> str | None:
@@ -171,7 +180,7 @@ def _described(descriptor: Descriptor, tables: _Tables, scan: Candidate) -> Cand
     person = tables.participants.get(scan.participant_id)
     levels: list[tuple[Level, Row | None]] = [
         ("scan", tables.scans.get(scan.image)),
-        ("session", tables.sessions.get(f"{scan.participant_id}/{scan.session_id}")),
+        ("session", tables.sessions.get(f"{scan.participant_id}/{_plain_session(scan.session_id)}")),
         ("participant", person),
     ]
     exclusion, broken = scan.exclusion, first_broken(row for _, row in levels)

@@ -9,6 +9,8 @@ from neurolatent.cohort.exclusion import Exclusion
 IMAGES = ("T1.mgz", "brain.mgz")
 """The whole head first; one kind for all, since a model tells heads from brains."""
 SUBJECT = re.compile(r"(?:sub-)?(?P<person>[A-Za-z0-9]+)(?:_(?:ses-)?(?P<session>[A-Za-z0-9]+))?(?:\.long\..+)?")
+AVERAGE = "fsaverage"
+"""FreeSurfer's own, and nobody."""
 TEMPLATE_FILE = "base-tps"
 """Only in the within-person template of the longitudinal stream."""
 
@@ -21,7 +23,7 @@ def is_freesurfer(folder: Path) -> bool:
 def find_subjects(root: Path, unnamed_session: str) -> list[Candidate]:
     """Return the scans: of a session that was processed both ways, the one that went through alone."""
     subjects = [path for path in sorted(root.iterdir()) if (path / "mri").is_dir()]
-    subjects = [path for path in subjects if not (path / TEMPLATE_FILE).exists()]
+    subjects = [path for path in subjects if not (path / TEMPLATE_FILE).exists() and not path.name.startswith(AVERAGE)]
     alone = {path.name for path in subjects}
     subjects = [path for path in subjects if path.name.partition(".long.")[0] not in alone - {path.name}]
     name = next((name for name in IMAGES if all((path / "mri" / name).is_file() for path in subjects)), IMAGES[-1])

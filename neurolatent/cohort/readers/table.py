@@ -7,6 +7,7 @@ from neurolatent.cohort.descriptor import Descriptor
 from neurolatent.cohort.exclusion import Exclusion
 from neurolatent.cohort.readers.folder import read_tables, require_roles
 from neurolatent.cohort.tables import Row
+from neurolatent.errors import TableError
 
 TABLE = "scans"
 PREFIXES = {"participant": "sub-", "session": "ses-"}
@@ -17,6 +18,9 @@ def read_scans(descriptor: Descriptor, source: Source) -> Reading:
     require_roles(descriptor, [TABLE], ["participant", "image"])
     tables = read_tables(descriptor, source, {TABLE: ("participant", "image")})
     found = tuple(_candidate(descriptor, source, row) for row in tables.rows[TABLE])
+    if not found:
+        msg = f"{tables.files[0].name}: expected a row for each scan, got none. Fill the table."
+        raise TableError(msg)
     return Reading(found, tables.files, len({scan.participant_id for scan in found} - {""}))
 
 

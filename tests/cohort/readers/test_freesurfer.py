@@ -59,3 +59,9 @@ def test_the_real_subject(shared_data: Path, workspace: Workspace, tmp_path: Pat
     (root / "subject1" / "mri" / "brain.mgz").write_bytes(source.read_bytes())
     (visit,) = build_cohort("bids", root, workspace).visits
     assert visit.participant_id == "sub-subject1"
+
+
+def test_freesurfers_own_average_is_nobody(tmp_path: Path, workspace: Workspace, write_image: Callable[..., Path]):
+    write_subject(tmp_path / "s", "sub-01", write_image, "T1.mgz")
+    write_subject(tmp_path / "s", "fsaverage", write_image, "brain.mgz")
+    assert [visit.image for visit in build_cohort("bids", tmp_path / "s", workspace).visits] == ["sub-01/mri/T1.mgz"]

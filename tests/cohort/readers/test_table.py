@@ -95,6 +95,12 @@ def test_an_absolute_path_below_the_folder_becomes_relative(
     assert [visit.image for visit in visits] == ["a/1.nii.gz"]
 
 
+def test_a_table_without_rows_is_told(folder: Path, workspace: Workspace, write_csv: Callable[..., Path]):
+    write_csv(folder / "scans.csv", HEADER)
+    with pytest.raises(TableError, match=r"scans.csv: expected a row for each scan, got none"):
+        build_cohort("table", folder, workspace, options=BuildOptions(columns=NAMED))
+
+
 def test_sex_as_a_number_is_never_guessed(folder: Path, workspace: Workspace, write_csv: Callable[..., Path]):
     write_csv(folder / "scans.csv", HEADER, ("1", 1, 71.5, 1, "HC", "b.nii"))
     result = build_cohort("table", folder, workspace, options=BuildOptions(columns=NAMED))
