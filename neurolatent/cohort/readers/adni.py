@@ -14,7 +14,7 @@ from neurolatent.cohort.columns import DayColumn
 from neurolatent.cohort.days import DAYS_PER_YEAR, day_of
 from neurolatent.cohort.descriptor import Descriptor
 from neurolatent.cohort.exclusion import Exclusion
-from neurolatent.cohort.readers.archive import ArchivedImage, find_archived, name_sessions, session_name
+from neurolatent.cohort.readers.archive import ArchivedImage, Sessions, find_archived, name_sessions, session_name
 from neurolatent.cohort.readers.bids import is_bids, read_bids
 from neurolatent.cohort.readers.folder import naming_of, read_tables, require_roles
 from neurolatent.cohort.tables import Row
@@ -24,7 +24,6 @@ MERGE, LIST, MRI = "merge", "images", "MRI"
 COLUMNS = {MERGE: ("participant", "session", "date", "age_at_entry", "sex"), LIST: ("participant", "image", "date")}
 LASTING = frozenset({"ptgender", "pteducat", "apoe4"})
 BASELINE = "bl"
-Sessions = Mapping[tuple[str, int], tuple[str, str | None]]
 Codes = Mapping[str, list[tuple[int, str]]]
 
 

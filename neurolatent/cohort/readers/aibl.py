@@ -14,7 +14,7 @@ from neurolatent.cohort.clinical import ClinicalVisit, FoundScan, Person, join
 from neurolatent.cohort.days import DAYS_PER_YEAR, day_of
 from neurolatent.cohort.descriptor import Descriptor
 from neurolatent.cohort.exclusion import Exclusion
-from neurolatent.cohort.readers.archive import ArchivedImage, find_archived, name_sessions
+from neurolatent.cohort.readers.archive import ArchivedImage, Sessions, find_archived, name_sessions
 from neurolatent.cohort.readers.bids import is_bids, read_bids
 from neurolatent.cohort.readers.folder import naming_of, read_tables, require_roles
 from neurolatent.cohort.tables import Row
@@ -60,7 +60,6 @@ class VisitDay(NamedTuple):
     tesla: Cell | None
 
 
-Sessions = Mapping[tuple[str, int], tuple[str, str | None]]
 Days = Mapping[str, Mapping[str, VisitDay]]
 """By person and visit code."""
 

@@ -19,6 +19,10 @@ VISIT_CODE = re.compile(r"(?:m|y)0*(\d+)", re.IGNORECASE)
 FIRST_VISITS = frozenset({"bl", "sc", "scmri", "f", "v01", "v02", "v03"})
 
 
+Sessions = Mapping[tuple[str, int], tuple[str, str | None]]
+"""The session of a person's day, and its visit code."""
+
+
 @dataclass(frozen=True)
 class ArchivedImage:
     """A NIfTI file or the folder of a DICOM series, and what its path says."""
@@ -72,7 +76,7 @@ def session_name(code: str | None, number: int | None) -> str:
 
 def name_sessions(
     images: Iterable[tuple[str, int, int]], codes: Mapping[str, Sequence[tuple[int, str]]], *, window_days: int | None
-) -> dict[tuple[str, int], tuple[str, str | None]]:
+) -> Sessions:
     """Return the session, and its visit code, of each person's day with images: (person, day, image number).
 
     Days at most a month apart are one session. A visit code belongs to the session nearest to its day, within the
