@@ -20,7 +20,7 @@ from evidence import MACHINE
 from neurolatent import cohort_steps
 from neurolatent.console import progress_bars, say
 from neurolatent.model.presets import PRESETS, Preset
-from neurolatent.model.weights import read_card
+from neurolatent.model.weights import Card, read_card
 from neurolatent.provenance import hash_settings, read_json, write_json, write_text
 from neurolatent.training import stages
 from neurolatent.volume.preprocess import preprocess
@@ -58,7 +58,7 @@ def main(settings: Constructions) -> None:
     presets = _plan_once(settings, phantom)
     PRESETS.update({preset.name: preset for preset in presets.values()})
     for name, seed in _turns(settings):
-        _train(settings, phantom, presets[name], seed)
+        train_on(phantom, _folder(settings, presets[name], seed), presets[name], seed)
         _score(settings, name, presets[name], seed, phantom, heads)
     _time(settings, presets, phantom)
     write_text(settings.page, _page(settings, presets))
@@ -121,12 +121,13 @@ def _folder(settings: Constructions, preset: Preset, seed: int) -> Path:
     return settings.out / f"{preset.name}-{hash_settings([preset.describe(), seed])[:8]}-seed-{seed}"
 
 
-def _train(settings: Constructions, phantom: People, preset: Preset, seed: int) -> None:
+def train_on(phantom: People, folder: Path, preset: Preset, seed: int) -> Card:
+    """Train a contender on the phantom's training people; what is finished in the folder is not done again."""
     split, cache = phantom.split, phantom.cache
     with progress_bars() as progress:
-        stages.train(
+        return stages.train(
             cache,
-            _folder(settings, preset, seed),
+            folder,
             preset=preset,
             training_rows=cache.rows_of(split.training_subjects()),
             validation_rows=cache.rows_of(split.validation_subjects()),

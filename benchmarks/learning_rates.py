@@ -10,16 +10,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tyro
-from constructions import Constructions, prepare_phantom
+from constructions import Constructions, prepare_phantom, train_on
 from contender_scores import DEVICE, People
 from contenders import BASE, PAPER, contenders, with_steps
 from evidence import MACHINE
 
-from neurolatent.console import progress_bars, say
+from neurolatent.console import say
 from neurolatent.model.presets import PRESETS, Preset
 from neurolatent.provenance import hash_settings, read_json, write_json, write_text
 from neurolatent.training.plan import trial_seconds
-from neurolatent.training.stages import train
 
 JUDGED_BY = {"vae": "absolute_error", "denoiser": "velocity_error", "autoencoder": "error_with_code"}
 """What validation people's scans are told by, stage for stage; lower is better."""
@@ -84,19 +83,7 @@ def _error(settings: LearningRates, preset: Preset, stage: str, phantom: People)
     path = settings.out / "rates" / f"{hash_settings([chosen.describe(), phantom.cache.hash, SEED])[:12]}.json"
     if not path.is_file():
         PRESETS[chosen.name] = chosen
-        split, cache = phantom.split, phantom.cache
-        with progress_bars() as progress:
-            card = train(
-                cache,
-                settings.out / "rates" / chosen.name,
-                preset=chosen,
-                training_rows=cache.rows_of(split.training_subjects()),
-                validation_rows=cache.rows_of(split.validation_subjects()),
-                cohort="phantom",
-                seed=SEED,
-                device=DEVICE,
-                progress=progress,
-            )
+        card = train_on(phantom, settings.out / "rates" / chosen.name, chosen, SEED)
         write_json(path, {"error": card.stages[stage].metrics[JUDGED_BY[stage]]})
     return read_json(path)["error"]
 

@@ -86,10 +86,11 @@ Reader = Callable[[Descriptor, Source], Reading]
 def cells_of(descriptor: Descriptor, levels: Iterable[tuple[Level, Row | None]]) -> dict[str, Cell]:
     """Collect the values that the descriptor asks for; the first level that has one gives it."""
     cells: dict[str, Cell] = {}
+    wanted = _wanted(descriptor)
     for level, row in levels:
         if row is None:
             continue
-        for role, (names, missing) in _wanted(descriptor).items():
+        for role, (names, missing) in wanted.items():
             found = row.get(names, missing)
             if found is not None and role not in cells:
                 cells[role] = Cell(found[1], f"{row.where}, {found[0]}", level)

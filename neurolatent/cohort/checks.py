@@ -10,7 +10,7 @@ from neurolatent.cohort.candidates import Age, Candidate, Cell
 from neurolatent.cohort.columns import YEARS_PER_UNIT, AmountColumn, TeslaColumn
 from neurolatent.cohort.descriptor import Descriptor
 from neurolatent.cohort.exclusion import Exclusion, Severity
-from neurolatent.cohort.visits import KEY_PART, MISSING, Diagnosis, Visit, check_age, image_path
+from neurolatent.cohort.visits import KEY_PART, MISSING, Diagnosis, Visit, check_age, dicom_slices, image_path
 from neurolatent.errors import NeurolatentError, TableError
 
 MONTHS_PER_YEAR = 12
@@ -51,7 +51,7 @@ def check_image(candidate: Candidate, source: Path) -> None:
             raise
         msg = f"{candidate.named_by}: {str(error).partition(': ')[2]}"
         raise TableError(msg) from error
-    if path.is_dir() and any(file.suffix.lower() == ".dcm" for file in path.iterdir()):
+    if path.is_dir() and dicom_slices(path):
         return
     if not path.is_file():
         link = (

@@ -22,6 +22,7 @@ AGE_LIMITS_YEARS = (1.0, 120.0)
 DAYS_PER_MONTH = 30.4375
 ORIGINAL_ID = "original_participant_id"
 """The column in which a pooled workspace keeps what a person was called before."""
+DICOM = ".dcm"
 KEY_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 """What a participant, session or run may be called: the parts become file names."""
 
@@ -113,6 +114,11 @@ def check_age(age_years: float, where: str) -> float:
         msg = f"{where}: {expected}, got {age_years:g}. Correct the table, or write {MISSING}."
         raise TableError(msg)
     return age_years
+
+
+def dicom_slices(folder: Path) -> set[Path]:
+    """Return the files of a folder that are called as slices of a DICOM series."""
+    return {path for path in folder.iterdir() if path.suffix.lower() == DICOM}
 
 
 def image_path(source_root: Path, image: str) -> Path:

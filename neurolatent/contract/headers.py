@@ -12,7 +12,7 @@ from nibabel.nifti1 import Nifti1Header
 from nibabel.spatialimages import SpatialImage
 
 from neurolatent.cohort.sidecar import Matrix
-from neurolatent.cohort.visits import image_path
+from neurolatent.cohort.visits import dicom_slices, image_path
 from neurolatent.contract.remark import Remark, Severity, from_error, scan_place
 from neurolatent.errors import ScanError, SettingsError
 from neurolatent.volume.header import Placement, place, three_axes, voxel_sizes_mm
@@ -28,7 +28,6 @@ THICKEST_MM = 4.0
 TEMPLATE_CODES = {3: "Talairach", 4: "MNI152", 5: "another template's"}
 """Meanings of sform and qform by which a scan has left its own space (NIfTI-1.1)."""
 GRID_TOLERANCE = 1e-3
-DICOM = ".dcm"
 TOLD_ONLY = ("units not stated", "scale slope", "affine of the cohort")
 """Beginnings of flags that change nothing."""
 THREADS_A_JOB = 4
@@ -114,7 +113,7 @@ def look_at_header(task: ImageTask) -> HeaderCheck:
 
 def _folder(look: "_Look", task: ImageTask, path: Path) -> HeaderCheck:
     """Look at the folder of a DICOM series; whether it holds one and no more is read with the voxels."""
-    if not any(file.suffix.lower() == DICOM for file in path.iterdir()):
+    if not dicom_slices(path):
         look.tell("error", "file", "an image or a DICOM series", "a folder without one", "Copy or download it again.")
     return HeaderCheck(task, path, tuple(look.remarks))
 

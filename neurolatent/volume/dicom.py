@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk  # noqa: N813
 
+from neurolatent.cohort.visits import dicom_slices
 from neurolatent.errors import ScanError
 from neurolatent.shapes import Affine
 from neurolatent.volume.resample import to_array
@@ -16,7 +17,6 @@ RAS_FROM_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 """DICOM counts towards left and back, NIfTI towards right and front."""
 UNEVEN = 0.1
 """Of the usual step between slices: positions are rounded, a missing slice doubles a step."""
-DICOM = ".dcm"
 
 
 def series_files(folder: Path) -> list[Path]:
@@ -34,7 +34,7 @@ def series_files(folder: Path) -> list[Path]:
         msg = f"{folder.name}: expected one DICOM series, got {len(found)}: {listed}. Give each a folder of its own."
         raise ScanError(msg)
     files = next(iter(found.values()))
-    lost = {path for path in folder.iterdir() if path.suffix.lower() == DICOM} - set(files)
+    lost = dicom_slices(folder) - set(files)
     if lost:
         listed = ", ".join(sorted(path.name for path in lost)[:3])
         msg = f"{folder.name}: expected DICOM slices only, got {len(lost)} that cannot be read ({listed}). Copy again."

@@ -9,9 +9,9 @@ from pathlib import Path
 from neurolatent.cohort.days import read_day
 from neurolatent.cohort.descriptor import Descriptor
 from neurolatent.cohort.readers.folder import find_images, naming_of
+from neurolatent.cohort.visits import DICOM
 from neurolatent.errors import TableError
 
-DICOM = ".dcm"
 FILE_NUMBER = re.compile(r"_I(\d+)\.nii(?:\.gz)?$")
 SESSION_DAYS = 30
 """Images so near to each other are of one visit: a scan that failed is repeated within weeks."""
