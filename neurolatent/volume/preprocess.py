@@ -121,10 +121,7 @@ def preprocess(
     if not options.allow_mixed_masks:
         _refuse_mixed(visits, paths, given, recipe)
     report = progress or _silent
-    affines = _analyze_affines(workspace, visits)
-    tasks = _tasks(
-        visits, paths, given, affines, workspace.derivatives.resolve(), recipe, hold_out_visits=options.hold_out_visits
-    )
+    tasks = _tasks(workspace, visits, paths, given, recipe, hold_out_visits=options.hold_out_visits)
     held_out: dict[ScanKey, ScanOutcome] = {}
     kept: dict[ScanKey, Voxels] = {}
     for outcome in chain(_given(visits, paths, workspace.derivatives, recipe, kept), _run(tasks, jobs, scheduler)):
@@ -244,15 +241,15 @@ def _given(
 
 
 def _tasks(
+    workspace: Workspace,
     visits: Sequence[Visit],
     paths: dict[ScanKey, Path],
     given: dict[ScanKey, MaskFile],
-    affines: Mapping[str, Matrix | None],
-    derivatives: Path,
     recipe: Recipe,
     *,
     hold_out_visits: bool,
 ) -> list[PersonTask]:
+    derivatives, affines = workspace.derivatives.resolve(), _analyze_affines(workspace, visits)
     raw = sorted(
         (visit for visit in visits if visit.key in paths and not is_given(visit.image)), key=_by_person_and_time
     )
