@@ -2,7 +2,7 @@
 
 Run:    python benchmarks/check_speed.py
 Cost:   about a minute on two cores and 0.5 GB of disk, given back at the end
-Expect: more than 300 scans a second where the cores are free; 252 and 303 on two that a training held at the same time
+Expect: more than 300 scans a second; 463 and 435 on two free cores, 252 and 303 on two that a training held too
 """
 
 import tempfile

@@ -2,7 +2,7 @@
 
 Run:    python benchmarks/large_cohort.py
 Cost:   half a minute, most of it to write the files
-Expect: together below a minute and 1 GB of memory; 7.3 s and 3.0 s, 0.59 GB, on two cores that a training held too
+Expect: together below a minute and 1 GB of memory; 5.2 s and 2.6 s, 0.60 GB, on two free cores
 """
 
 import resource
