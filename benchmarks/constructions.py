@@ -3,24 +3,25 @@
 Run:    python benchmarks/constructions.py --heads PATH/TO/IXI
 Cost:   15 minutes a contender and seed on two cores, and up to 10 to score it, hence 2½ hours; a rerun goes on
 Expect: base's construction scores no lower, and reconstructs more than ten times as fast
-Writes: docs/results/constructions.md
+Writes: docs/results/constructions.md, and beside it what each contender scored on each person, seed by seed: what is
+        there is not trained again
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import tyro
 from contender_scores import DEVICE, People, evaluate, open_people, time_passes
 from contender_tables import draw_qualities, draw_sizes, draw_speeds
-from contenders import FACTOR, SPACING_MM, contenders, plan
+from contenders import FACTOR, SPACING_MM, contenders, plan, with_steps
 from evidence import MACHINE
 
 from neurolatent import cohort_steps
 from neurolatent.console import progress_bars, say
 from neurolatent.model.presets import PRESETS, Preset
-from neurolatent.model.weights import Card, read_card
+from neurolatent.model.weights import Card
 from neurolatent.provenance import hash_settings, read_json, write_json, write_text
 from neurolatent.training import stages
 from neurolatent.volume.preprocess import preprocess
@@ -49,18 +50,20 @@ class Constructions:
     """Scans of each cohort that are rebuilt from y and z_T."""
     page: Path = Path("docs/results/constructions.md")
     """Where the tables go."""
+    kept: Path = Path("docs/results/constructions")
+    """Where steps, speeds and every person's scores are kept."""
 
 
 def main(settings: Constructions) -> None:
     """Prepare, train, score, write."""
     phantom = prepare_phantom(settings)
     heads = _prepare_heads(settings) if settings.heads else None
-    presets = _plan_once(settings, phantom)
+    presets = _plan_once(settings, len(phantom.cache.rows_of(phantom.split.training_subjects())))
     PRESETS.update({preset.name: preset for preset in presets.values()})
-    for name, seed in _turns(settings):
-        train_on(phantom, _folder(settings, presets[name], seed), presets[name], seed)
-        _score(settings, name, presets[name], seed, phantom, heads)
     _time(settings, presets, phantom)
+    for name, seed in _turns(settings):
+        if _scores(settings, presets[name], seed) is None:
+            _score(settings, presets[name], seed, phantom, heads)
     write_text(settings.page, _page(settings, presets))
 
 
@@ -84,11 +87,10 @@ def _prepare_heads(settings: Constructions) -> People:
     return open_people(root, SPACING_MM)
 
 
-def _plan_once(settings: Constructions, phantom: People) -> dict[str, Preset]:
+def _plan_once(settings: Constructions, scans: int) -> dict[str, Preset]:
     """Return the presets with their steps; a rerun takes those that the first run's trial gave."""
-    path = settings.out / "plan.json"
+    path = settings.kept / "plan.json"
     chosen = {name: one.preset for name, one in contenders().items()}
-    scans = len(phantom.cache.rows_of(phantom.split.training_subjects()))
     inputs = hash_settings([settings.minutes, scans, [preset.describe() for preset in chosen.values()]])
     known: dict[str, Any] = read_json(path) if path.is_file() else {}
     if known.get("inputs") != inputs:
@@ -98,12 +100,7 @@ def _plan_once(settings: Constructions, phantom: People) -> dict[str, Preset]:
         counts = {n: {s: getattr(p, s).steps for s in ("vae", "denoiser", "autoencoder")} for n, p in planned.items()}
         known = {"inputs": inputs, "steps": counts}
         write_json(path, known)
-    return {
-        name: replace(
-            preset, **{stage: replace(getattr(preset, stage), steps=n) for stage, n in known["steps"][name].items()}
-        )
-        for name, preset in chosen.items()
-    }
+    return {name: with_steps(preset, known["steps"][name]) for name, preset in chosen.items()}
 
 
 def _turns(settings: Constructions) -> list[tuple[str, int]]:
@@ -138,30 +135,41 @@ def train_on(phantom: People, folder: Path, preset: Preset, seed: int) -> Card:
         )
 
 
-def _score(
-    settings: Constructions, name: str, preset: Preset, seed: int, phantom: People, heads: People | None
-) -> None:
-    """Score what has not been scored on these people."""
+def _scores(settings: Constructions, preset: Preset, seed: int) -> dict[str, Any] | None:
+    """Return what a contender scored, if it was trained and scored with these settings before."""
+    path = _kept(settings, preset, seed)
+    known: dict[str, Any] = read_json(path) if path.is_file() else {}
+    return known if known.get("inputs") == _inputs(settings, preset, seed) else None
+
+
+def _kept(settings: Constructions, preset: Preset, seed: int) -> Path:
+    return settings.kept / f"{preset.name}-seed-{seed}.json"
+
+
+def _inputs(settings: Constructions, preset: Preset, seed: int) -> str:
+    whom = [settings.people, PHANTOM_SEED, FRACTIONS, settings.rebuilt, settings.heads is not None]
+    return hash_settings([preset.describe(), seed, *whom])
+
+
+def _score(settings: Constructions, preset: Preset, seed: int, phantom: People, heads: People | None) -> None:
+    """Train, score, and keep the scores."""
     folder = _folder(settings, preset, seed)
-    cohorts = [phantom.cache.hash, phantom.split.hash, heads.cache.hash if heads else None, settings.rebuilt]
-    inputs = hash_settings([read_card(folder).weights_hash, *cohorts])
-    path = folder / "scores.json"
-    if not path.is_file() or read_json(path).get("inputs") != inputs:
-        say(f"Scoring {name}, seed {seed}")
-        write_json(path, {"inputs": inputs, **evaluate(folder, phantom, heads, rebuilt=settings.rebuilt)})
+    train_on(phantom, folder, preset, seed)
+    say(f"Scoring {preset.name}, seed {seed}")
+    found = evaluate(folder, phantom, heads, rebuilt=settings.rebuilt)
+    write_json(_kept(settings, preset, seed), {"inputs": _inputs(settings, preset, seed), **found})
 
 
 def _time(settings: Constructions, presets: Mapping[str, Preset], phantom: People) -> None:
-    path = settings.out / "speeds.json"
-    folders = {name: _folder(settings, preset, 1) for name, preset in presets.items()}
-    inputs = hash_settings([read_card(folder).weights_hash for folder in folders.values()])
+    path = settings.kept / "speeds.json"
+    inputs = hash_settings([preset.describe() for preset in presets.values()])
     if not path.is_file() or read_json(path)["inputs"] != inputs:
-        write_json(path, {"inputs": inputs, "seconds": time_passes(folders, phantom)})
+        write_json(path, {"inputs": inputs, "seconds": time_passes(presets, phantom)})
 
 
 def _page(settings: Constructions, presets: Mapping[str, Preset]) -> str:
     found = {
-        name: [read_json(_folder(settings, preset, seed) / "scores.json") for seed in _seeds(settings, name)]
+        name: [read_json(_kept(settings, preset, seed)) for seed in _seeds(settings, name)]
         for name, preset in presets.items()
     }
     command = " ".join(["python benchmarks/constructions.py", *(["--heads PATH/TO/IXI"] if settings.heads else [])])

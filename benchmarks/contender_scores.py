@@ -15,6 +15,8 @@ from neurolatent.analysis.probes import fit_age, fit_classifier
 from neurolatent.analysis.selection import ages, draw_people, stable_controls, subjects
 from neurolatent.cohort.splits import Split, read_split
 from neurolatent.cohort.visits import Visit, read_visits
+from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
+from neurolatent.model.presets import Preset
 from neurolatent.model.weights import load_autoencoder, read_card
 from neurolatent.shapes import VolumeArray
 from neurolatent.volume.cache import VolumeCache, open_cache
@@ -60,7 +62,7 @@ def open_people(root: Path, spacing_mm: float) -> People:
 
 def evaluate(folder: Path, phantom: People, heads: People | None, *, rebuilt: int) -> dict[str, Any]:
     """Score a trained model on the phantom's test people and on real heads, of each so many rebuilt from z_T."""
-    generator = _generator(folder)
+    generator = _generator(load_autoencoder(folder, device=DEVICE)[0])
     tested = phantom.chosen(phantom.split.test_subjects())
     found: dict[str, Any] = {
         "phantom": _likeness(generator, phantom, tested, rebuilt=rebuilt),
@@ -129,10 +131,12 @@ def _by_person(scans: Sequence[Visit], values: np.ndarray) -> dict[str, float]:
     return dict(zip(subjects(scans), values.tolist(), strict=True))
 
 
-def time_passes(folders: Mapping[str, Path], people: People) -> dict[str, dict[str, float]]:
-    """Return the shortest seconds a scan of each pass, by contender; they take turns, for slow spells."""
+def time_passes(presets: Mapping[str, Preset], people: People) -> dict[str, dict[str, float]]:
+    """Return the shortest seconds a scan of each pass, by contender, untrained; they take turns, for slow spells."""
     volumes = people.volumes(people.chosen(people.split.test_subjects())[:TIMED_SCANS])
-    passes = {name: _passes(_generator(folder), volumes) for name, folder in folders.items()}
+    passes = {
+        name: _passes(_generator(LatentDiffusionAutoencoder(preset)), volumes) for name, preset in presets.items()
+    }
     rounds = [
         {name: {what: _seconds(action) for what, action in actions.items()} for name, actions in passes.items()}
         for _ in range(REPEATS)
@@ -164,6 +168,5 @@ def _seconds(action: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def _generator(folder: Path) -> Generator:
-    model, _ = load_autoencoder(folder, device=DEVICE)
-    return Generator(model, DEVICE, model.preset.sampling_steps, batch_scans=TIMED_SCANS)
+def _generator(model: LatentDiffusionAutoencoder) -> Generator:
+    return Generator(model.eval(), DEVICE, model.preset.sampling_steps, batch_scans=TIMED_SCANS)
