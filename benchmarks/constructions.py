@@ -60,10 +60,10 @@ def main(settings: Constructions) -> None:
     heads = _prepare_heads(settings) if settings.heads else None
     presets = _plan_once(settings, len(phantom.cache.rows_of(phantom.split.training_subjects())))
     PRESETS.update({preset.name: preset for preset in presets.values()})
-    _time(settings, presets, phantom)
     for name, seed in _turns(settings):
         if _scores(settings, presets[name], seed) is None:
             _score(settings, presets[name], seed, phantom, heads)
+    _time(settings, presets, phantom)
     write_text(settings.page, _page(settings, presets))
 
 
