@@ -98,6 +98,45 @@ class MakeReport:
 
 
 @dataclass(frozen=True)
+class Share:
+    """Put into a new folder what may be handed on: the report and its tables, people under random identifiers.
+
+    The key to the identifiers stays in the workspace. Weights and samples go along only where the cohorts' terms allow.
+    """
+
+    workspace: Positional[WorkspacePath]
+    """Folder with findings, which stays private."""
+    folder: Positional[Annotated[Path, tyro.conf.arg(metavar="FOLDER")]]
+    """A new folder."""
+    run_name: Annotated[str, tyro.conf.arg(name="run")] = "demo"
+    """Name of the model."""
+    weights: bool = False
+    """Hand on the weights too, with a card that names no person."""
+    samples: int = 0
+    """Hand on so many brains of nobody, drawn by the model."""
+    seed: int = 1
+    """Of the samples."""
+    device: DeviceName = "auto"
+    """Where samples are drawn."""
+
+    def run(self) -> int:
+        """Write the folder and list it."""
+        from neurolatent.sharing import Wanted, share
+        from neurolatent.workspace import Workspace
+
+        wanted = Wanted(self.weights, self.samples, self.seed)
+        workspace = Workspace(self.workspace)
+        with progress_bars() as progress, workspace.lock():
+            files = share(
+                workspace, self.folder, run=self.run_name, wanted=wanted, device=self.device, progress=progress
+            )
+        for path in files:
+            say(f"{path}")
+        say(f"Who is who: {workspace.sharing_key_tsv}, which is private.")
+        return 0
+
+
+@dataclass(frozen=True)
 class Study:
     """The whole line: build, preprocess, train, encode, every protocol that applies, report."""
 
@@ -169,6 +208,7 @@ Command = (
     | Annotated[Encode, subcommand("encode")]
     | Annotated[Run, subcommand("run")]
     | Annotated[MakeReport, subcommand("report")]
+    | Annotated[Share, subcommand("share")]
     | Annotated[Cost, subcommand("cost")]
     | Annotated[ImportLDAE, subcommand("import-ldae")]
 )

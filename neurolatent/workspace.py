@@ -64,6 +64,11 @@ class Workspace:
         return self.root / "certificate.json"
 
     @property
+    def sharing_key_tsv(self) -> Path:
+        """Who is behind the random identifiers of what was handed on, private."""
+        return self.root / "sharing_key.tsv"
+
+    @property
     def models(self) -> Path:
         """Folder of all models, each below its run's name."""
         return self.root / "model"

@@ -157,6 +157,7 @@ def _sidecar(
         visits_hash=hash_file(workspace.visits_tsv),
         test_only=tuple(sorted(result.test_only or ())),
         analyze_affine=descriptor.images.analyze_affine,
+        shares=licence.shares,
     )
 
 

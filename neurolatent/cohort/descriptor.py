@@ -150,6 +150,11 @@ class Licence(Part):
     share_samples: bool = False
     """Whether images that a model makes of the data may be."""
 
+    @property
+    def shares(self) -> tuple[str, ...]:
+        """What may be given to others."""
+        return tuple(good for good in ("weights", "samples") if getattr(self, f"share_{good}"))
+
 
 class Expected(Part):
     """What a complete copy of the cohort holds."""

@@ -75,6 +75,7 @@ class PooledCohort:
     descriptor_hash: str
     visits_hash: str
     analyze_affine: Matrix | None = None
+    shares: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ class Sidecar:
     """World from voxel in mm, of images whose own header cannot tell."""
     accepted_diagnosis_rules: tuple[str, ...] = ()
     """Rules of diagnosis that disagree, where somebody pooled their cohorts all the same."""
+    shares: tuple[str, ...] = ()
+    """What the terms let be handed on, `weights` or `samples`; nothing in a sidecar older than this entry."""
 
     @property
     def source_roots(self) -> tuple[Path, ...]:
@@ -117,6 +120,10 @@ class Sidecar:
     def root_of(self, cohort: str) -> Path:
         """Return where the images of one of the cohorts lie."""
         return {member.cohort: member.source_root for member in self.members}.get(cohort, self.source_root)
+
+    def shares_of(self, cohort: str) -> tuple[str, ...] | None:
+        """Return what one of the cohorts' terms let be handed on; `None` where the cohort is not here."""
+        return {self.cohort: self.shares, **{member.cohort: member.shares for member in self.members}}.get(cohort)
 
     def analyze_affine_of(self, cohort: str) -> Matrix | None:
         """Return the affine of one of the cohorts' Analyze images."""
@@ -166,6 +173,7 @@ def _sidecar(record: dict[str, Any]) -> Sidecar:
         "test_only": tuple(record.get("test_only", ())),
         "analyze_affine": _matrix(record.get("analyze_affine")),
         "members": tuple(map(_member, record.get("members", ()))),
+        "shares": tuple(record.get("shares", ())),
         "accepted_diagnosis_rules": tuple(record.get("accepted_diagnosis_rules", ())),
     }
     return Sidecar(**(record | typed))
@@ -177,5 +185,5 @@ def _matrix(rows: list[list[float]] | None) -> Matrix | None:
 
 def _member(row: dict[str, Any]) -> PooledCohort:
     typed: dict[str, Any] = {"source_root": Path(row["source_root"]), "counts": Counts(**row["counts"])}
-    typed["analyze_affine"] = _matrix(row.get("analyze_affine"))
+    typed |= {"analyze_affine": _matrix(row.get("analyze_affine")), "shares": tuple(row.get("shares", ()))}
     return PooledCohort(**(row | typed))

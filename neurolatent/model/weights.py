@@ -1,7 +1,8 @@
 """Weights as safetensors beside a card that says what they are; refused where they do not fit."""
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,8 @@ class StageRecord:
     metrics: Mapping[str, float]
     waiting_share: float = 0.0
     """Of the seconds, for the reader of scans."""
+    undisclosed: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Cohort → how many people, validation people among them, an exported card no longer names."""
 
 
 @dataclass(frozen=True)
@@ -195,13 +198,29 @@ def load_autoencoder(folder: Path, *, device: torch.device) -> tuple[LatentDiffu
     return model.to(device).eval().requires_grad_(requires_grad=False), card
 
 
-def export_weights(source: Path, target: Path, *, half: bool = True) -> Card:
-    """Copy a finished model, rounded to 16 bits unless told otherwise, with a card that fits the copy."""
+def export_weights(source: Path, target: Path, *, half: bool = True, disclose: bool = True) -> Card:
+    """Copy a finished model, rounded to 16 bits unless told otherwise, with a card that fits the copy.
+
+    Where the card is not to `disclose` whom the model saw, it keeps each cohort and how many people they were.
+    """
     model, card = load_autoencoder(source, device=torch.device("cpu"))
     files = {f"{part}.safetensors": save_part(target, model, part, half=half) for part in PARTS}
-    copy = replace(card, files=files, weights_hash=hash_weights(files))
+    stages = card.stages if disclose else {name: _undisclosed(stage) for name, stage in card.stages.items()}
+    copy = replace(card, files=files, weights_hash=hash_weights(files), stages=stages)
     write_card(target, copy)
     return copy
+
+
+def _undisclosed(stage: StageRecord) -> StageRecord:
+    """Return the record with cohorts and counts for people; a hash of their names could be tried out, and goes too."""
+    named = {person for person in (*stage.subjects, *stage.validation_subjects) if person[1] != UNDISCLOSED}
+    counts = Counter(cohort for cohort, _ in named) + Counter(dict(stage.undisclosed))
+    cohorts = {
+        part: sorted({cohort for cohort, _ in getattr(stage, part)}) for part in ("subjects", "validation_subjects")
+    }
+    nobody = {part: tuple((cohort, UNDISCLOSED) for cohort in found) for part, found in cohorts.items()}
+    subjects_hash = hash_settings([list(person) for person in nobody["subjects"]])
+    return replace(stage, **nobody, subjects_hash=subjects_hash, undisclosed=dict(sorted(counts.items())))
 
 
 def _refuse_tampering(path: Path, card: Card) -> None:

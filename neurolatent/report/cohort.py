@@ -179,7 +179,7 @@ def _exclusions(rows: Sequence[exclusion.Exclusion], roots: Sequence[str]) -> tu
     grouped: dict[tuple[str, str], list[str]] = {}
     for row in rows:
         grouped.setdefault((capital(scrub(row.reason, roots)), row.severity), []).append(_place(row, roots))
-    return tuple(Exclusion(reason, severity, _named(where)) for (reason, severity), where in grouped.items())
+    return tuple(Exclusion(*group, _named(where), len(where)) for group, where in grouped.items())
 
 
 def _place(row: exclusion.Exclusion, roots: Sequence[str]) -> str:

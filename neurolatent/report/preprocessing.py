@@ -75,7 +75,7 @@ def _failures(tables: Iterable[Columns], source_roots: tuple[str, ...]) -> tuple
             for key, status, reason in zip(keys, rows.texts["status"], rows.texts["reason"], strict=True):
                 if status == "failed":
                     grouped.setdefault(capital(scrub(reason, source_roots)), []).append("/".join(key))
-    return tuple(Exclusion(reason, "failed", tuple(where)) for reason, where in grouped.items())
+    return tuple(Exclusion(reason, "failed", tuple(where), len(where)) for reason, where in grouped.items())
 
 
 def _quality(rows: Columns, caption: str) -> Table | None:

@@ -88,6 +88,8 @@ class Exclusion:
     reason: str
     severity: str
     where: tuple[str, ...]
+    """The first of them."""
+    count: int
 
 
 @dataclass(frozen=True)

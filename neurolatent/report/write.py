@@ -1,6 +1,6 @@
 """Write both reports of a workspace, whole or not at all."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
@@ -9,6 +9,7 @@ from neurolatent.provenance import whole_file, write_text
 from neurolatent.report.html import render_html
 from neurolatent.report.pdf import render_pdf
 from neurolatent.report.privacy import refuse_private
+from neurolatent.report.records import Summary
 from neurolatent.report.summary import summarise
 from neurolatent.workspace import Workspace
 
@@ -19,7 +20,12 @@ def write_report(workspace: Workspace | Path, *, run: str, preprocessing: Path |
     summary = summarise(place, run=run, preprocessing=preprocessing)
     sidecars = [place.visits_json, *([Workspace(preprocessing).visits_json] if preprocessing else [])]
     roots = [str(root) for path in sidecars for root in read_sidecar(path).source_roots]
-    refuse_private(texts_of(summary), roots)
+    return write_summary(summary, place, roots)
+
+
+def write_summary(summary: Summary, place: Workspace, source_roots: Sequence[str]) -> tuple[Path, Path]:
+    """Write a summary as both reports, unless it shows where the raw scans lie."""
+    refuse_private(texts_of(summary), source_roots)
     page, document = render_html(summary), render_pdf(summary)
     write_text(place.report_html, page)
     with whole_file(place.report_pdf) as temporary:

@@ -76,6 +76,11 @@ def near_duplicates(fingerprints: Mapping[Key, str], threshold: float = THRESHOL
     return sorted(pairs, key=lambda pair: -pair[2])
 
 
+def nearest(fingerprints: list[str], among: list[str]) -> list[float]:
+    """Return for each fingerprint its likeness with the likest of others."""
+    return (_decoded(fingerprints) @ _decoded(among).T).max(axis=1).tolist()
+
+
 def _decoded(fingerprints: list[str]) -> Fingerprints:
     """Return fingerprints as rows of mean 0 and length 1, or 0 throughout."""
     length = 2 * int(_inside().sum())
