@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 FRACTIONS = (0.7, 0.1, 0.2)
 """Of people: train, validation, test."""
+NOTE_LENGTH = 160
 
 
 @dataclass(frozen=True)
@@ -232,11 +233,16 @@ def _describe_split(split: Split) -> str:
     return f"Split by subject ({split.kind}): {shares}{apart}{together}; hash {split.hash[:12]}"
 
 
+def _shortened(note: str) -> str:
+    """Cut a list of names that fills the screen; visits.json has all of it."""
+    return note if len(note) <= NOTE_LENGTH else f"{note[:NOTE_LENGTH].rsplit(', ', 1)[0]} … (all in visits.json)"
+
+
 def _describe_build(result: BuildResult, workspace: Workspace) -> list[str]:
     """Say each scan that is to be mended, how many followed a rule or a wish, and what is left."""
     faults = [f"{row.severity}: {row}" for row in result.exclusions if row.severity != "note"]
     followed = Counter(row.stage for row in result.exclusions if row.severity == "note")
     words = {"choice": "another image of the visit is taken", "filter": "left out as asked"}
     notes = [f"note: {words.get(stage, stage)}: {n} scans, which visits.json lists" for stage, n in followed.items()]
-    notes += [f"note: {text}" for text in result.notes]
+    notes += [f"note: {_shortened(text)}" for text in result.notes]
     return [*faults, *notes, f"{workspace.visits_tsv}: {result.summary}"]

@@ -32,7 +32,7 @@ class BuildResult:
     test_only: frozenset[str] | None
     """People whom every split keeps for the test; `None` where the descriptor marks nobody."""
     notes: tuple[str, ...] = ()
-    """What was changed so that no later file tells a date."""
+    """What is odd about the tables, and what was changed so that no later file tells a date."""
 
     @property
     def failed(self) -> bool:
@@ -83,7 +83,7 @@ def build_cohort(name: str, source: Path, workspace: Workspace, *, options: Buil
         people_in_tables=reading.people_in_tables,
     )
     test_only = descriptor.test_only(visits) if descriptor.split.test_only else None
-    result = BuildResult(visits, exclusions, counts, test_only, tuple(notes))
+    result = BuildResult(visits, exclusions, counts, test_only, (*reading.notes, *notes))
     write_sidecar(workspace.visits_json, _sidecar(result, reading, descriptor, source, workspace))
     return result
 
@@ -158,6 +158,7 @@ def _sidecar(
         test_only=tuple(sorted(result.test_only or ())),
         analyze_affine=descriptor.images.analyze_affine,
         shares=licence.shares,
+        notes=result.notes,
     )
 
 

@@ -69,6 +69,8 @@ class Reading:
     """Every table that was read."""
     people_in_tables: int
     """How many participants the tables list, with and without scans."""
+    notes: tuple[str, ...] = ()
+    """What is odd about the tables themselves, whoever has a scan."""
 
 
 @dataclass(frozen=True)

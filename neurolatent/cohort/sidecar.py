@@ -111,6 +111,8 @@ class Sidecar:
     """Rules of diagnosis that disagree, where somebody pooled their cohorts all the same."""
     shares: tuple[str, ...] = ()
     """What the terms let be handed on, `weights` or `samples`; nothing in a sidecar older than this entry."""
+    notes: tuple[str, ...] = ()
+    """What is odd about the tables, and what was changed so that no later file tells a date."""
 
     @property
     def source_roots(self) -> tuple[Path, ...]:
@@ -174,6 +176,7 @@ def _sidecar(record: dict[str, Any]) -> Sidecar:
         "analyze_affine": _matrix(record.get("analyze_affine")),
         "members": tuple(map(_member, record.get("members", ()))),
         "shares": tuple(record.get("shares", ())),
+        "notes": tuple(record.get("notes", ())),
         "accepted_diagnosis_rules": tuple(record.get("accepted_diagnosis_rules", ())),
     }
     return Sidecar(**(record | typed))

@@ -55,6 +55,7 @@ def join_sidecars(members: Sequence[Member], *, visits_hash: str, accepted_rules
         test_only=test_only_people(members),
         members=tuple(map(_member, sidecars)),
         accepted_diagnosis_rules=tuple(accepted_rules),
+        notes=tuple(f"{one.cohort}: {note}" for one in sidecars for note in one.notes),
         shares=tuple(good for good in sidecars[0].shares if all(good in one.shares for one in sidecars)),
     )
 

@@ -1,5 +1,6 @@
 """Scans whose file names say whose they are, joined to one table: IXI, OASIS-1, OASIS-2, and the like."""
 
+from collections import Counter
 from collections.abc import Mapping
 
 from neurolatent.cohort.candidates import (
@@ -11,6 +12,7 @@ from neurolatent.cohort.candidates import (
     cells_of,
     rows_agree,
     show_row,
+    text_of,
     unnamed,
 )
 from neurolatent.cohort.descriptor import Descriptor, Naming
@@ -29,23 +31,39 @@ def read_names(descriptor: Descriptor, source: Source) -> Reading:
     tables = read_tables(descriptor, source, {TABLE: ("participant", "age", "sex")})
     rows = _index(descriptor, tables.rows[TABLE])
     found = (_candidate(descriptor, naming, rows, tables.files[0].name, image) for image in images)
-    return Reading(tuple(found), tables.files, len(rows))
+    return Reading(tuple(found), tables.files, len(rows), _notes(descriptor, tables.rows[TABLE], rows))
 
 
 def _index(descriptor: Descriptor, rows: tuple[Row, ...]) -> dict[str, Row]:
-    columns, participant = descriptor.columns, descriptor.columns.participant
-
-    def key_of(row: Row) -> str | None:
-        found = participant and row.get(participant.names, participant.missing)
-        return _plain(found[1]) if found else None
-
+    columns = descriptor.columns
     return index_rows(
         rows,
-        key_of,
+        lambda row: _key(descriptor, row),
         lambda one, other: rows_agree(columns, one, other),
         lambda row: show_row(columns, row),
         severity=descriptor.tables[TABLE].contradictions,
     )
+
+
+def _key(descriptor: Descriptor, row: Row) -> str | None:
+    told = text_of(descriptor.columns.participant, row)
+    return _plain(told) if told else None
+
+
+def _notes(descriptor: Descriptor, rows: tuple[Row, ...], index: Mapping[str, Row]) -> tuple[str, ...]:
+    """Tell of rows that repeat others and of rows that lack a value, whether or not they have a scan."""
+    repeated = sorted(key for key, count in Counter(_key(descriptor, row) for row in rows).items() if key and count > 1)
+    broken = [key for key in repeated if index[key].problem]
+    agreeing = [key for key in repeated if not index[key].problem]
+    notes = {
+        "names with several rows that agree, counted once": agreeing,
+        "names with several rows that contradict each other": broken,
+    }
+    for role in ("age", "sex"):
+        column = getattr(descriptor.columns, role)
+        lacking = [row for row in rows if column and _key(descriptor, row) and text_of(column, row) is None]
+        notes[f"rows without {role}"] = [f"{_key(descriptor, row)} (line {row.line})" for row in lacking]
+    return tuple(f"{rows[0].file}: {len(found)} {what}: {', '.join(found)}." for what, found in notes.items() if found)
 
 
 def _plain(text: str) -> str:

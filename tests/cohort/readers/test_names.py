@@ -1,9 +1,13 @@
+import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from neurolatent.cohort.build import build_cohort
+from neurolatent.cohort.sidecar import read_sidecar
+from neurolatent.cohort.tables import read_table
 from neurolatent.cohort.visits import read_visits
 from neurolatent.errors import CohortError, TableError
 from neurolatent.workspace import Workspace
@@ -146,6 +150,26 @@ def test_real_heads_and_workbook_give_95_of_96(shared_data: Path, workspace: Wor
     assert "IXI328" in only.scan
     assert "line 301 (age 61.79, sex F) and line 302 (age 62.08, sex M)" in only.reason
     assert all(visit.age_years and visit.sex and visit.scanner_tesla == 3.0 for visit in result.visits)
+
+
+@pytest.mark.data
+def test_real_workbook_with_a_scan_of_everybody_adds_up(
+    shared_data: Path, tmp_path: Path, workspace: Workspace, write_image
+):
+    workbook = shared_data / "ixi-2mm" / "IXI.xls"
+    rows = read_table(workbook, sheet="Table")
+    people = {int(float(row.cells["ixi_id"])) for row in rows}
+    assert (len(rows), len(rows) - len(people)) == (619, 26)
+    for number in people:
+        write_image(tmp_path / "source" / f"IXI{number:03d}-Guys-0001-T1.nii.gz")
+    shutil.copy(workbook, tmp_path / "source")
+    result = build_cohort("ixi", tmp_path / "source", workspace)
+    reasons = Counter("contradict" in row.reason for row in result.exclusions)
+    assert (result.counts.found, result.counts.kept, reasons[True], reasons[False]) == (593, 563, 2, 28)
+    agreeing, contradicting, ageless = read_sidecar(workspace.visits_json).notes
+    assert agreeing.startswith("IXI.xls: 24 names with several rows that agree, counted once: ")
+    assert contradicting == "IXI.xls: 2 names with several rows that contradict each other: 219, 328."
+    assert ageless.startswith("IXI.xls: 29 rows without age: ")
 
 
 @pytest.mark.data
