@@ -30,6 +30,7 @@ from neurolatent.workspace import Workspace
 PHANTOM_SEED = 5
 FRACTIONS = (0.44, 0.06, 0.5)
 """Half of the people are tested: a difference of AUCs needs many."""
+DECIMALS = 5
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,15 @@ def _score(settings: Constructions, preset: Preset, seed: int, phantom: People, 
     folder = _folder(settings, preset, seed)
     train_on(phantom, folder, preset, seed)
     say(f"Scoring {preset.name}, seed {seed}")
-    found = evaluate(folder, phantom, heads, rebuilt=settings.rebuilt)
+    found = rounded(evaluate(folder, phantom, heads, rebuilt=settings.rebuilt))
     write_json(_kept(settings, preset, seed), {"inputs": _inputs(settings, preset, seed), **found})
+
+
+def rounded(found: Any) -> Any:
+    """Keep of every number what an interval can tell."""
+    if isinstance(found, Mapping):
+        return {name: rounded(value) for name, value in found.items()}
+    return round(found, DECIMALS) if isinstance(found, float) else found
 
 
 def _time(settings: Constructions, presets: Mapping[str, Preset], phantom: People) -> None:

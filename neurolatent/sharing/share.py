@@ -62,6 +62,9 @@ def share(
             written then.
     """
     _refuse_folder(workspace, folder)
+    if wanted.samples < 0:
+        msg = f"--samples: expected a number of brains, got {wanted.samples}. Leave it out for none."
+        raise SettingsError(msg)
     inputs = read_inputs(workspace, run=run)
     card = _allowed_card(inputs, wanted)
     summary = summarise(workspace, run=run)

@@ -215,6 +215,11 @@ def test_a_folder_that_is_there_or_lies_in_the_workspace_is_refused(workspace: W
         hand_on(workspace, workspace.root / "shared")
 
 
+def test_fewer_than_no_samples_are_refused(workspace: Workspace, tmp_path: Path):
+    with pytest.raises(SettingsError, match="expected a number of brains, got -1"):
+        hand_on(workspace, tmp_path / "out", samples=-1)
+
+
 def test_a_damaged_key_is_not_written_over(workspace: Workspace, tmp_path: Path):
     workspace.sharing_key_tsv.write_text("participant_id\tshared_id\nsub-1\tsub-A\nsub-2\tsub-A\n")
     with pytest.raises(TableError, match="without it nobody can be found again"):
