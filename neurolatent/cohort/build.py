@@ -10,7 +10,7 @@ from neurolatent.cohort.candidates import Candidate, Reading, Source
 from neurolatent.cohort.checks import check_candidate, exclude
 from neurolatent.cohort.descriptor import Descriptor, load_descriptor
 from neurolatent.cohort.exclusion import Exclusion
-from neurolatent.cohort.filters import filter_visits
+from neurolatent.cohort.filters import cap_ages, filter_visits
 from neurolatent.cohort.options import NO_OPTIONS, BuildOptions
 from neurolatent.cohort.privacy import hide_dates
 from neurolatent.cohort.readers import choose_reader
@@ -32,7 +32,7 @@ class BuildResult:
     test_only: frozenset[str] | None
     """People whom every split keeps for the test; `None` where the descriptor marks nobody."""
     notes: tuple[str, ...] = ()
-    """What is odd about the tables, and what was changed so that no later file tells a date."""
+    """What is odd about the tables, and what was changed so that no later file tells a date or a great age."""
 
     @property
     def failed(self) -> bool:
@@ -71,7 +71,8 @@ def build_cohort(name: str, source: Path, workspace: Workspace, *, options: Buil
     reading = choose_reader(descriptor.reader)(descriptor, Source(source, options.tables))
     fit, unfit = _check(reading, descriptor, source)
     chosen, left_out = filter_visits(fit, options, drop_cdr05=descriptor.diagnosis.cdr05 == "drop")
-    visits, notes = hide_dates(chosen)
+    capped, ages = cap_ages(chosen, options.cap_age)
+    visits, dates = hide_dates(capped)
     exclusions = (*unfit, *left_out)
     write_visits(workspace.visits_tsv, visits)
     visits = read_visits(workspace.visits_tsv)
@@ -83,7 +84,7 @@ def build_cohort(name: str, source: Path, workspace: Workspace, *, options: Buil
         people_in_tables=reading.people_in_tables,
     )
     test_only = descriptor.test_only(visits) if descriptor.split.test_only else None
-    result = BuildResult(visits, exclusions, counts, test_only, (*reading.notes, *notes))
+    result = BuildResult(visits, exclusions, counts, test_only, (*reading.notes, *ages, *dates))
     write_sidecar(workspace.visits_json, _sidecar(result, reading, descriptor, source, workspace))
     return result
 

@@ -1,9 +1,11 @@
 """Scans that the user asked to leave out, each with its reason."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from math import ceil
 
+from neurolatent.cohort.checks import MONTHS_PER_YEAR
 from neurolatent.cohort.exclusion import Exclusion
 from neurolatent.cohort.options import BuildOptions
 from neurolatent.cohort.visits import COLUMNS, MISSING, Visit
@@ -16,7 +18,7 @@ Ask = Callable[[Visit], str | None]
 def filter_visits(
     visits: Iterable[Visit], options: BuildOptions, *, drop_cdr05: bool
 ) -> tuple[list[Visit], list[Exclusion]]:
-    """Return who stays, ages capped, and who was left out."""
+    """Return who stays and who was left out."""
     rows = list(visits)
     asks: list[Ask] = [_doubtful] if drop_cdr05 else []
     asks += [partial(_diagnosis, options), partial(_age, options)]
@@ -26,7 +28,32 @@ def filter_visits(
         late = _late_sessions(kept, options.max_visits)
         kept, more = _part(kept, [lambda visit: late.get(_session(visit))])
         dropped += more
-    return [_capped(visit, options.cap_age) for visit in kept], dropped
+    return kept, dropped
+
+
+def cap_ages(visits: Sequence[Visit], cap: float | None) -> tuple[list[Visit], list[str]]:
+    """Return the scans, great ages hidden, and what was done, in words.
+
+    Whoever is older than the cap at any scan has the cap for an age at all of them: an age at another scan and the months
+    between the two would tell it. The precision says that these ages do not follow the months.
+    """
+    great = {visit.participant_id for visit in visits if cap is not None and (visit.age_years or 0.0) > cap}
+    if cap is None or not great:
+        return list(visits), []
+    spans = {
+        person: max(months) - min(months)
+        for person in great
+        for months in [[visit.months for visit in visits if visit.participant_id == person]]
+    }
+    hidden = [
+        replace(visit, age_years=cap, age_precision_years=ceil(spans[visit.participant_id] / MONTHS_PER_YEAR) + 1.0)
+        if visit.participant_id in great and visit.age_years is not None
+        else visit
+        for visit in visits
+    ]
+    return hidden, [
+        f"{len(great)} people are older than {cap:g} at one of their scans: {cap:g} stands for all their ages."
+    ]
 
 
 def _part(visits: Iterable[Visit], asks: Iterable[Ask]) -> tuple[list[Visit], list[Exclusion]]:
@@ -89,9 +116,3 @@ def _late_sessions(visits: Iterable[Visit], most: int) -> Mapping[tuple[str, str
         for person, sessions in first.items()
         for session in sorted(sessions, key=lambda name: (sessions[name], name))[most:]
     }
-
-
-def _capped(visit: Visit, cap: float | None) -> Visit:
-    if cap is None or visit.age_years is None or visit.age_years <= cap:
-        return visit
-    return replace(visit, age_years=cap)

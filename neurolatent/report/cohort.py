@@ -1,7 +1,6 @@
 """Who is in the cohort: people by diagnosis, the way from found to kept, and what was left out."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import PurePath
 
 from neurolatent.cohort import exclusion, splits
 from neurolatent.cohort.description import (
@@ -19,16 +18,15 @@ from neurolatent.cohort.description import (
 from neurolatent.cohort.visits import Visit
 from neurolatent.report import numbers
 from neurolatent.report.brains import example_figure
+from neurolatent.report.exclusions import count_exclusions
 from neurolatent.report.privacy import scrub
-from neurolatent.report.records import Cell, CohortPart, Exclusion, Figure, FlowStep, Head, Row, Table
+from neurolatent.report.records import Cell, CohortPart, Figure, FlowStep, Head, Row, Table
 from neurolatent.report.slices import Picture
 from neurolatent.report.sources import Inputs
 from neurolatent.report.timeline import timeline_figure
-from neurolatent.report.verdict import capital
 from neurolatent.volume.cache import VolumeCache
 
 MAX_EXAMPLES = 4
-MAX_NAMED = 30
 AGE, WOMEN = "Age, mean ± SD (years)", "Women / men"
 FOLLOW_UP, MMSE = "Follow-up, mean ± SD (months)", "MMSE, mean ± SD"
 STATIONS = {
@@ -51,7 +49,7 @@ def cohort_part(inputs: Inputs) -> CohortPart:
         gaps=_gaps(inputs.visits),
         timeline=timeline_figure(people),
         flow=_flow(inputs),
-        exclusions=_exclusions(inputs.sidecar.exclusions, roots),
+        exclusions=count_exclusions(inputs.sidecar.exclusions, roots),
         examples=_examples(people, inputs.cache),
         licence=scrub(inputs.sidecar.licence, roots),
         citation=scrub(inputs.sidecar.citation, roots),
@@ -173,24 +171,6 @@ def _gaps(visits: Sequence[Visit]) -> Table | None:
 def _share(rate: Rate) -> str:
     count, total = rate
     return f"{count} of {total} ({100 * count / total:.0f} %)"
-
-
-def _exclusions(rows: Sequence[exclusion.Exclusion], roots: Sequence[str]) -> tuple[Exclusion, ...]:
-    grouped: dict[tuple[str, str], list[str]] = {}
-    for row in rows:
-        grouped.setdefault((capital(scrub(row.reason, roots)), row.severity), []).append(_place(row, roots))
-    return tuple(Exclusion(*group, _named(where), len(where)) for group, where in grouped.items())
-
-
-def _place(row: exclusion.Exclusion, roots: Sequence[str]) -> str:
-    """Name a scan by its file alone: folders may hold an exam date."""
-    scan = scrub(PurePath(row.scan).name, roots)
-    return scan if row.where == row.scan else f"{scan} ({scrub(row.where, roots)})"
-
-
-def _named(where: Sequence[str]) -> tuple[str, ...]:
-    rest = len(where) - MAX_NAMED
-    return (*where[:MAX_NAMED], f"and {rest} more") if rest > 0 else tuple(where)
 
 
 def _examples(people: Sequence[Person], cache: VolumeCache | None) -> Figure | None:

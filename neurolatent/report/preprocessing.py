@@ -11,6 +11,7 @@ from neurolatent.cohort.visits import MISSING
 from neurolatent.errors import SettingsError
 from neurolatent.report import numbers
 from neurolatent.report.columns import Columns, read_columns
+from neurolatent.report.exclusions import without_names
 from neurolatent.report.privacy import scrub
 from neurolatent.report.records import Cell, Exclusion, Figure, Head, PreprocessingPart, Row, Table
 from neurolatent.report.verdict import capital
@@ -74,8 +75,8 @@ def _failures(tables: Iterable[Columns], source_roots: tuple[str, ...]) -> tuple
             keys = zip(*(rows.texts[name] for name in ScanKey._fields), strict=True)
             for key, status, reason in zip(keys, rows.texts["status"], rows.texts["reason"], strict=True):
                 if status == "failed":
-                    grouped.setdefault(capital(scrub(reason, source_roots)), []).append("/".join(key))
-    return tuple(Exclusion(reason, "failed", tuple(where), len(where)) for reason, where in grouped.items())
+                    grouped.setdefault(capital(without_names(scrub(reason, source_roots))), []).append("/".join(key))
+    return tuple(Exclusion(reason, "failed", tuple(where)) for reason, where in grouped.items())
 
 
 def _quality(rows: Columns, caption: str) -> Table | None:

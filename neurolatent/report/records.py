@@ -88,8 +88,7 @@ class Exclusion:
     reason: str
     severity: str
     where: tuple[str, ...]
-    """The first of them."""
-    count: int
+    """How many, or which."""
 
 
 @dataclass(frozen=True)

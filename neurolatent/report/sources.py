@@ -9,7 +9,7 @@ from neurolatent.analysis.leakage import refuse_failed
 from neurolatent.cohort.sidecar import Sidecar, read_sidecar
 from neurolatent.cohort.splits import Split, read_split
 from neurolatent.cohort.visits import Visit, read_visits
-from neurolatent.errors import SettingsError
+from neurolatent.errors import SettingsError, TableError
 from neurolatent.model.weights import CARD_NAME, Card, read_card
 from neurolatent.volume.cache import VolumeCache, open_cache
 from neurolatent.workspace import Workspace
@@ -48,6 +48,10 @@ class Inputs:
 def read_inputs(workspace: Workspace, *, run: str) -> Inputs:
     """Read everything there is; a finding whose hashes differ from the files present is refused."""
     visits = read_visits(workspace.visits_tsv)
+    if not visits:
+        expected = "expected the scans of a cohort, got a table without any"
+        msg = f"{workspace.visits_tsv}: {expected}. See why in {workspace.visits_json.name}, and build it again."
+        raise TableError(msg)
     sidecar = read_sidecar(workspace.visits_json)
     split = read_split(workspace.split_json, visits=visits) if workspace.split_json.is_file() else None
     card = read_card(workspace.model(run)) if (workspace.model(run) / CARD_NAME).is_file() else None

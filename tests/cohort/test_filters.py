@@ -9,6 +9,7 @@ import pytest
 from neurolatent.cohort.build import build_cohort
 from neurolatent.cohort.options import BuildOptions
 from neurolatent.cohort.sidecar import read_sidecar
+from neurolatent.contract.check import check_cohort
 from neurolatent.errors import SettingsError
 from neurolatent.workspace import Workspace
 
@@ -68,9 +69,13 @@ def test_reasons_name_the_option_and_the_value(source: Path, workspace: Workspac
     assert reasons["2-1.nii"] == "left out by --min-age 90: age 88.0 years."
 
 
-def test_ages_above_the_cap_are_written_as_the_cap(source: Path, workspace: Workspace):
-    visits = build_cohort("table", source, workspace, options=BuildOptions(cap_age=89.0)).visits
-    assert [visit.age_years for visit in visits] == [50.0, 52.0, 54.0, 88.0, 89.0]
+def test_whoever_is_older_than_the_cap_once_has_it_for_an_age_throughout(source: Path, workspace: Workspace):
+    result = build_cohort("table", source, workspace, options=BuildOptions(cap_age=89.0))
+    assert [visit.age_years for visit in result.visits] == [50.0, 52.0, 54.0, 89.0, 89.0]
+    assert result.notes == ("1 people are older than 89 at one of their scans: 89 stands for all their ages.",)
+    assert "88" not in workspace.visits_tsv.read_text()
+    remarks = check_cohort(workspace, jobs=1).remarks
+    assert not [one for one in remarks if one.where.column == "age_years"]
 
 
 def test_an_unknown_column_to_require_names_the_known(source: Path, workspace: Workspace):

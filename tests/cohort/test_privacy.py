@@ -7,7 +7,7 @@ import pytest
 
 from neurolatent.cohort.build import build_cohort
 from neurolatent.cohort.options import BuildOptions
-from neurolatent.cohort.privacy import DATE
+from neurolatent.cohort.privacy import DATE, is_named_by_date, tells_date
 from neurolatent.workspace import Workspace
 
 DESCRIPTOR = """name = "mine"
@@ -88,15 +88,65 @@ def test_sessions_that_are_no_dates_keep_their_names(mine: Callable[..., tuple],
         "12-Apr-2011",
         "April 2012",
         "Apr. 12, 2011",
+        "15MAR2019",
+        "15-Mar-19",
+        "2019m03d15",
+        "20060418193713091",
+        "3/15/19",
+        "15/3/19",
+        "2019-03",
+        "03/1931",
     ],
 )
 def test_dates_are_known_in_any_form(text: str):
     assert DATE.search(text)
 
 
-@pytest.mark.parametrize("text", ["d0129", "M012", "1.5", "0.743", "1344", "120020", "Maria", "mar 12", "I45107"])
+NO_DATES = [
+    "d0129",
+    "M012",
+    "1.5",
+    "0.743",
+    "1344",
+    "120020",
+    "Maria",
+    "I45107",
+    "1987.05",
+    "7.1.10",
+    "3/15",
+    "1/2",
+    "2010.02502",
+    "10.1162/jocn.2007.19.9.1498",
+]
+
+
+@pytest.mark.parametrize("text", [*NO_DATES, "mar 12", "5 decoded 10", "3 marked 12", "it may 2 or 20"])
 def test_what_is_no_date_is_left(text: str):
     assert not DATE.search(text)
+
+
+@pytest.mark.parametrize("text", ["15.3.49", "15-03-49", "49-03-15", "3-15-19"])
+def test_a_cell_that_is_a_date_without_its_century_is_one(text: str):
+    assert tells_date(text)
+    assert not DATE.search(f"FreeSurfer {text}")
+
+
+@pytest.mark.parametrize("label", ["190315", "ses-150319", "15MAR2019", "ses-2019m03d15", "20191105"])
+def test_sessions_and_runs_named_by_dates_are_known(label: str):
+    assert is_named_by_date(label)
+
+
+@pytest.mark.parametrize("label", ["ses-M012", "ses-01", "ses-d0129", "12", "ses-999999", "sub-S1P0042"])
+def test_other_names_are_left(label: str):
+    assert not is_named_by_date(label)
+
+
+def test_runs_named_by_dates_are_numbered(tmp_path: Path, workspace: Workspace, write_image: Callable[..., Path]):
+    for run in ("20191105", "20191106"):
+        write_image(tmp_path / "b" / "sub-1" / "anat" / f"sub-1_run-{run}_T1w.nii.gz")
+    result = build_cohort("bids", tmp_path / "b", workspace)
+    assert [visit.run for visit in result.visits] == ["1", "2"]
+    assert "Runs were named by dates: they are numbered within their session instead." in result.notes
 
 
 def test_sites_and_participants_that_look_like_dates_are_told(

@@ -38,7 +38,7 @@ def page(summary: Summary) -> str:
 
 
 def test_hostile_text_stays_text(summary: Summary) -> None:
-    cohort = replace(summary.cohort, exclusions=(Exclusion(HOSTILE, "error", (HOSTILE,), 1),))
+    cohort = replace(summary.cohort, exclusions=(Exclusion(HOSTILE, "error", (HOSTILE,)),))
     section = replace(summary.sections[0], notes=(HOSTILE,), title=HOSTILE)
     hostile = replace(summary, title=HOSTILE, cohort=cohort, sections=(section,))
     text = render_html(hostile)

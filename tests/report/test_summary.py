@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from neurolatent.cohort import exclusion
 from neurolatent.cohort.sidecar import read_sidecar, write_sidecar
 from neurolatent.cohort.splits import make_split, write_split
 from neurolatent.cohort.visits import read_visits
 from neurolatent.errors import SettingsError, TableError
-from neurolatent.report.records import Summary
+from neurolatent.report.exclusions import count_exclusions
+from neurolatent.report.records import Exclusion, Summary
 from neurolatent.report.sources import ORDER
 from neurolatent.report.summary import summarise
 from neurolatent.report.write import texts_of, write_report
@@ -62,13 +64,33 @@ def test_a_timeline_shows_every_scan_and_gaps_are_counted(summary: Summary) -> N
     assert timeline.alt == "Timeline of 24 people, 72 scans; 24 people came again, within 24 months."
 
 
-def test_exclusions_are_grouped_by_reason_and_name_files_without_folders(summary: Summary) -> None:
-    reasons = {one.reason.split(",")[0]: one.where for one in summary.cohort.exclusions}
-    assert reasons["Expected an age of 1 to 120 years"] == (
-        "sub-S1P0032_T1w.nii.gz (participants.tsv line 33)",
-        "sub-S1P0039_T1w.nii.gz (participants.tsv line 40)",
-    )
-    assert ("sub-S1P0031_T1w.nii.gz",) in reasons.values()
+def test_exclusions_are_counted_by_reason_and_neither_named_nor_quoted(summary: Summary) -> None:
+    assert {one.reason: one.where for one in summary.cohort.exclusions} == {
+        "No row in the table for …": ("1 scan",),
+        "Expected an age of 1 to 120 years": ("2 scans",),
+    }
+
+
+@pytest.mark.parametrize(
+    ("reason", "stage", "shown"),
+    [
+        ("expected one row for 328, got rows that contradict each other: line 301 (age 61.79, sex F)", "check",
+         "Expected one row for …"),
+        ("expected a row for smith_john, got none. Add one.", "match", "Expected a row for …"),
+        ("expected age_years, which this cohort requires, got none. Add it.", "check",
+         "Expected age_years, which this cohort requires"),
+        ("expected a month and year of birth, got '03/1931'.", "check", "Expected a month and year of birth"),
+        ("expected (participant, session, run) sub-1/ses-20190315/1 once, got it also from a.nii.", "check",
+         "Expected (participant, session, run) … once"),
+        ("got the series 'Br_20060418'; 'MPRAGE' is taken: the first.", "choice",
+         "Another image of the visit is taken"),
+        ("left out by --min-age 60: age 55.2 years.", "filter", "Left out by --min-age 60"),
+    ],
+)  # fmt: skip
+def test_a_reason_is_told_without_anybodys_cells(reason: str, stage: str, shown: str) -> None:
+    scan = "Smith_John_15Mar2019.nii.gz"
+    (told,) = count_exclusions([exclusion.Exclusion(scan, scan, reason, "error", stage)], [])
+    assert told == Exclusion(shown, "error", ("1 scan",))
 
 
 def test_a_simulation_is_stamped_and_real_people_are_not(workspace: Workspace, summary: Summary) -> None:

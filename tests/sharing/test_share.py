@@ -115,7 +115,7 @@ def test_scans_that_were_left_out_are_counted_and_neither_named_nor_quoted(works
     for one in sidecar.exclusions:
         assert Path(one.scan).name not in page
         assert one.reason not in page
-    assert "Left out for a fault" in page
+    assert "Expected an age of 1 to 120 years" in page
 
 
 def test_an_exported_card_keeps_cohort_and_count_alone_and_anybody_of_the_cohort_counts_as_seen(
