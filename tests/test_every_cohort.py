@@ -15,6 +15,7 @@ from nibabel.processing import resample_from_to
 from pypdf import PdfReader
 
 from neurolatent import cohort_steps, pipeline
+from neurolatent.cohort.sidecar import read_sidecar
 from neurolatent.cohort.visits import Visit, read_visits
 from neurolatent.model.presets import find_preset
 from neurolatent.shapes import Affine, VoxelArray
@@ -94,6 +95,25 @@ def plant(table: Path) -> None:
         csv.writer(file, delimiter=delimiter).writerows([[*header, "PatientName", "PatientBirthDate"], *rows])
 
 
+def leave_out(name: str, source: Path) -> None:
+    """Add a scan that the cohort cannot use, under a name that tells whose it is or when it was taken."""
+    day, stamp = f"{PATIENTS[0].day(0)}", f"{PATIENTS[0].day(0):%Y%m%d}"
+    of_nobody = {
+        "adni": f"ADNI/099_S_9999/MPRAGE/{day}_08_20_30.0/I999/ADNI_099_S_9999_MR_MPRAGE_Br_{stamp}_S1_I999.nii",
+        "aibl": f"AIBL/999/MPRAGE_ADNI_confirmed/{day}_10_20_30.0/I999/AIBL_999_{stamp}.nii",
+        "bids": f"sub-{SURNAME}/ses-{stamp}/anat/sub-{FIRST_NAME}_ses-{stamp}_T1w.nii.gz",
+        "table": f"images/{SURNAME}_{FIRST_NAME}_{stamp}.nii.gz",
+    }
+    if name not in of_nobody:
+        return
+    path = source / of_nobody[name]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"no image")
+    if name == "table":
+        with (source / "scans.csv").open("a", encoding="utf-8") as file:
+            file.write(f"{SURNAME},1,{born(PATIENTS[0]):%m/%d/%Y},F,CN,{day},A,{of_nobody[name]}\n")
+
+
 def born(person: Patient) -> date:
     return person.day(0) - timedelta(days=round(365.25 * person.age_years))
 
@@ -144,6 +164,7 @@ def _study(name: str, weights: Path | None, heads: list[list[Head]], folder: Pat
         write_image(head if name == REGISTERED else head.upright(), path)
 
     source = TREES[name](folder / f"clinic-{SURNAME}", write)
+    leave_out(name, source)
     for table in [*source.rglob("*.csv"), *source.rglob("*.tsv")]:
         plant(table)
     settings = pipeline.StudySettings(
@@ -152,7 +173,7 @@ def _study(name: str, weights: Path | None, heads: list[list[Head]], folder: Pat
     with pytest.MonkeyPatch.context() as patched:
         if name != REGISTERED:
             skip_registration(patched.setattr)
-        assert pipeline.run_study(settings) == 0
+        assert pipeline.run_study(settings) == int(name in {"bids", "table"})  # which say that a scan is at fault
     return Workspace(settings.out)
 
 
@@ -172,6 +193,15 @@ def test_a_cohort_as_downloaded_ends_in_a_report_about_everybody(name: str, stud
 def test_no_file_but_the_private_ones_tells_a_name_or_a_date(name: str, study: Study):
     workspace = study(name)
     assert list(told(workspace)) == []
+
+
+@pytest.mark.parametrize("name", ["adni", "aibl", "bids", "table"])
+def test_the_report_counts_a_scan_that_was_left_out(name: str, study: Study):
+    workspace = study(name)
+    assert len(read_sidecar(workspace.visits_json).exclusions) == 1
+    page = workspace.report_html.read_text(encoding="utf-8")
+    assert "<h3>Left out, and why</h3>" in page
+    assert "1 scan<" in page
 
 
 @pytest.mark.parametrize("name", [name for name in TREES if name != "bids"])

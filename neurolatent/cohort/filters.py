@@ -34,26 +34,19 @@ def filter_visits(
 def cap_ages(visits: Sequence[Visit], cap: float | None) -> tuple[list[Visit], list[str]]:
     """Return the scans, great ages hidden, and what was done, in words.
 
-    Whoever is older than the cap at any scan has the cap for an age at all of them: an age at another scan and the months
-    between the two would tell it. The precision says that these ages do not follow the months.
+    Whoever is older than the cap at any scan has the cap for an age at all of them: an age at another scan and the
+    months between the two would tell it. The precision says that these ages do not follow the months.
     """
     great = {visit.participant_id for visit in visits if cap is not None and (visit.age_years or 0.0) > cap}
     if cap is None or not great:
         return list(visits), []
-    spans = {
-        person: max(months) - min(months)
-        for person in great
-        for months in [[visit.months for visit in visits if visit.participant_id == person]]
-    }
-    hidden = [
-        replace(visit, age_years=cap, age_precision_years=ceil(spans[visit.participant_id] / MONTHS_PER_YEAR) + 1.0)
-        if visit.participant_id in great and visit.age_years is not None
-        else visit
+    followed_months = max(visit.months for visit in visits)
+    hidden = {"age_years": cap, "age_precision_years": ceil(followed_months / MONTHS_PER_YEAR) + 1.0}
+    capped = [
+        replace(visit, **hidden) if visit.participant_id in great and visit.age_years is not None else visit
         for visit in visits
     ]
-    return hidden, [
-        f"{len(great)} people are older than {cap:g} at one of their scans: {cap:g} stands for all their ages."
-    ]
+    return capped, [f"Older than {cap:g} at one of their scans: {len(great)}; {cap:g} stands for all their ages."]
 
 
 def _part(visits: Iterable[Visit], asks: Iterable[Ask]) -> tuple[list[Visit], list[Exclusion]]:

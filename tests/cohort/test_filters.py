@@ -72,7 +72,7 @@ def test_reasons_name_the_option_and_the_value(source: Path, workspace: Workspac
 def test_whoever_is_older_than_the_cap_once_has_it_for_an_age_throughout(source: Path, workspace: Workspace):
     result = build_cohort("table", source, workspace, options=BuildOptions(cap_age=89.0))
     assert [visit.age_years for visit in result.visits] == [50.0, 52.0, 54.0, 89.0, 89.0]
-    assert result.notes == ("1 people are older than 89 at one of their scans: 89 stands for all their ages.",)
+    assert result.notes == ("Older than 89 at one of their scans: 1; 89 stands for all their ages.",)
     assert "88" not in workspace.visits_tsv.read_text()
     remarks = check_cohort(workspace, jobs=1).remarks
     assert not [one for one in remarks if one.where.column == "age_years"]
