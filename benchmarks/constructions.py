@@ -7,7 +7,7 @@ Writes: docs/results/constructions.md, and beside it what each contender scored 
         there is not trained again
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import tyro
 from contender_scores import DEVICE, People, evaluate, open_people, time_passes
 from contender_tables import draw_qualities, draw_sizes, draw_speeds
-from contenders import FACTOR, SPACING_MM, contenders, plan, with_steps
+from contenders import BASE, FACTOR, PAPER, SPACING_MM, VOXELS, contenders, plan, with_steps
 from evidence import MACHINE
 
 from neurolatent import cohort_steps
@@ -64,8 +64,9 @@ def main(settings: Constructions) -> None:
     for name, seed in _turns(settings):
         if _scores(settings, presets[name], seed) is None:
             _score(settings, presets[name], seed, phantom, heads)
+            _write_page(settings, presets)
     _time(settings, presets, phantom)
-    write_text(settings.page, _page(settings, presets))
+    _write_page(settings, presets)
 
 
 def prepare_phantom(settings: Constructions) -> People:
@@ -175,24 +176,42 @@ def _time(settings: Constructions, presets: Mapping[str, Preset], phantom: Peopl
         write_json(path, {"inputs": inputs, "seconds": time_passes(presets, phantom)})
 
 
-def _page(settings: Constructions, presets: Mapping[str, Preset]) -> str:
-    found = {
-        name: [read_json(_kept(settings, preset, seed)) for seed in _seeds(settings, name)]
+def _write_page(settings: Constructions, presets: Mapping[str, Preset]) -> None:
+    """Write what is known so far, once both constructions are there; they are compared by the seeds that both have."""
+    known = {
+        name: {seed: scores for seed in _seeds(settings, name) if (scores := _scores(settings, preset, seed))}
         for name, preset in presets.items()
     }
+    common = sorted(known[PAPER].keys() & known[BASE].keys())
+    if not common:
+        return
+    compared = {PAPER: [known[PAPER][seed] for seed in common], BASE: [known[BASE][seed] for seed in common]}
+    found = compared | ({VOXELS: list(known[VOXELS].values())} if known[VOXELS] else {})
+    speeds = settings.kept / "speeds.json"
+    write_text(settings.page, _page(settings, presets, found, read_json(speeds)["seconds"] if speeds.is_file() else {}))
+
+
+def _page(
+    settings: Constructions,
+    presets: Mapping[str, Preset],
+    found: Mapping[str, Sequence[Mapping[str, Any]]],
+    seconds: Mapping[str, Mapping[str, float]],
+) -> str:
     command = " ".join(["python benchmarks/constructions.py", *(["--heads PATH/TO/IXI"] if settings.heads else [])])
+    missing = "" if VOXELS in found and seconds else " Not all of it has been run yet: the same command goes on."
     introduction = (
         f"Command: `{command}`. Machine: {MACHINE}. The paper's construction and base's, both at {SPACING_MM:g} mm "
         f"instead of 1.5 and with all widths times {FACTOR:g}, learn from the same people of a phantom of "
-        f"{settings.people} ({FRACTIONS[0]:.0%} to learn from, {FRACTIONS[2]:.0%} to be tested) for "
-        f"{settings.minutes:g} minutes each, {settings.seeds} seeds. Diffusion in voxels is the paper's own networks "
-        "without its VAE, one seed. Learning rates were chosen for both alike on validation people "
-        "([learning_rates.md](learning_rates.md)). Intervals (95 %) are from drawing people again, each person's mean "
-        "over the seeds, and condition on the trained weights."
+        f"{settings.people} ({FRACTIONS[0]:.0%} to learn from, {FRACTIONS[2]:.0%} to be tested), each for as many "
+        f"steps as {settings.minutes:g} minutes held in a trial on the idle machine; seeds: {len(found[PAPER])} of "
+        f"{settings.seeds}. Diffusion in voxels is the paper's own networks without its VAE, one seed. Learning rates "
+        "were chosen for both alike on validation people ([learning_rates.md](learning_rates.md)). Intervals (95 %) "
+        "are from drawing people again, each person's mean over the seeds, and condition on the trained weights. "
+        f"Every person's scores lie in [{settings.kept.name}]({settings.kept.name}).{missing}"
     )
-    seconds = read_json(settings.out / "speeds.json")["seconds"]
-    parts = ["# Constructions side by side", introduction, draw_sizes(presets, found), draw_qualities(found)]
-    return "\n\n".join([*parts, draw_speeds(seconds)]) + "\n"
+    shown = {name: presets[name] for name in found}
+    parts = ["# Constructions side by side", introduction, draw_sizes(shown, found), draw_qualities(found)]
+    return "\n\n".join([*parts, *([draw_speeds(seconds)] if seconds else [])]) + "\n"
 
 
 if __name__ == "__main__":
