@@ -11,7 +11,7 @@ from pathlib import Path
 from neurolatent.cohort.candidates import Candidate, Level, Reading, Source, cells_of, rows_agree, show_row
 from neurolatent.cohort.descriptor import Descriptor
 from neurolatent.cohort.exclusion import Exclusion
-from neurolatent.cohort.readers.freesurfer import find_subjects, is_freesurfer
+from neurolatent.cohort.readers.freesurfer import find_subjects, is_freesurfer, note_guesses
 from neurolatent.cohort.tables import Row, first_broken, has_columns, index_rows, read_table, require_columns
 from neurolatent.errors import CohortError
 
@@ -58,7 +58,7 @@ def read_bids(descriptor: Descriptor, place: Source) -> Reading:
     tables = _read_tables(descriptor, place.tables or _tables_root(source))
     if is_freesurfer(source):
         scans = [_described(descriptor, tables, scan) for scan in find_subjects(source, descriptor.unnamed_session)]
-        return Reading(tuple(scans), tables.files, len(tables.participants))
+        return Reading(tuple(scans), tables.files, len(tables.participants), note_guesses(source))
     patterns = descriptor.images.patterns
     found = {path.relative_to(source).as_posix() for pattern in patterns for path in source.glob(pattern)}
     named_by = {image: image for image in found}
