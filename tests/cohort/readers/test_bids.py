@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from neurolatent.cohort.build import BuildResult, build_cohort
-from neurolatent.errors import CohortError
+from neurolatent.errors import CohortError, TableError
 from neurolatent.workspace import Workspace
 
 SPACE = "space-MNI152NLin2009aSym_res-4_desc-preproc_T1w"
@@ -230,3 +230,109 @@ def test_real_fmriprep_layout_offers_its_native_images_only(shared_data: Path, b
     ]
     assert all("got an empty file" in e.reason for e in result.exclusions)
     assert result.failed
+
+
+def sessions(root: Path, write_tsv, *rows: tuple, person: str = "sub-01") -> None:
+    write_tsv(root / person / f"{person}_sessions.tsv", *rows)
+
+
+def test_names_that_lost_their_leading_zeros_still_meet_their_scans_and_are_noted(bids, build, write_tsv):
+    root = bids({"sub-01": ["ses-01", "ses-02"], "sub-10": [""]}, (1, "n/a", "F"), (10, 71, "M"))
+    sessions(root, write_tsv, ("session_id", "age"), (1, 70.5), (2, 71.5))
+    result = build(root)
+    assert [(v.participant_id, v.age_years, v.sex, v.months) for v in result.visits] == [
+        ("sub-01", 70.5, "F", 0.0),
+        ("sub-01", 71.5, "F", 12.0),
+        ("sub-10", 71.0, "M", 0.0),
+    ]
+    assert result.notes == (
+        "participants.tsv: 1 rows are matched to scans whose names differ by leading zeros alone: sub-1 for sub-01.",
+        (
+            "sub-01/sub-01_sessions.tsv: 2 rows are matched to scans whose names differ by leading zeros alone: "
+            "sub-01/ses-1 for sub-01/ses-01, sub-01/ses-2 for sub-01/ses-02."
+        ),
+        "sub-01/sub-01_sessions.tsv: 1 of 3 scans have no row: sub-10/ses-1.",
+    )
+
+
+def test_one_table_of_labels_may_have_lost_zeros_of_both_names(bids, build, write_tsv):
+    root = bids({"sub-01": ["ses-01"], "sub-02": ["ses-01"]})
+    write_tsv(root / "labels.tsv", ("participant_id", "session_id", "age"), (1, 1, 70.5), (2, 1, 71.5))
+    assert [v.age_years for v in build(root).visits] == [70.5, 71.5]
+
+
+@pytest.mark.parametrize(("people", "rows"), [(["sub-01", "sub-001"], ["sub-1"]), (["sub-01"], ["sub-1", "sub-001"])])
+def test_names_that_zeros_alone_do_not_tell_apart_are_never_guessed(bids, build, people, rows):
+    result = build(bids({person: [""] for person in people}, *[(row, 70, "F") for row in rows]))
+    assert {v.age_years for v in result.visits} == {None}
+    strangers, lacking = result.notes
+    assert strangers == f"participants.tsv: {len(rows)} rows belong to no scan: {', '.join(sorted(rows))}."
+    assert lacking == (
+        f"participants.tsv: {len(people)} of {len(people)} scans have no row: {', '.join(sorted(people))}."
+    )
+
+
+def test_rows_and_scans_that_meet_nothing_are_noted_in_each_kind_of_table(bids, build, write_tsv):
+    root = bids({"sub-01": ["ses-1"], "sub-02": ["ses-1"]}, ("sub-01", 70, "F"), ("sub-03", 71, "F"))
+    sessions(root, write_tsv, ("session_id", "site"), ("ses-9", "A"))
+    name = "sub-01/ses-1/sub-01_ses-1_scans.tsv"
+    write_tsv(root / name, ("filename",), ("anat/sub-01_ses-1_T1w.nii.gz",), ("func/sub-01_ses-1_bold.nii.gz",))
+    assert build(root).notes == (
+        "participants.tsv: 1 rows belong to no scan: sub-03.",
+        "sub-01/sub-01_sessions.tsv: 1 rows belong to no scan: sub-01/ses-9.",
+        "participants.tsv: 1 of 2 scans have no row: sub-02.",
+        "sub-01/sub-01_sessions.tsv: 2 of 2 scans have no row: sub-01/ses-1, sub-02/ses-1.",
+        f"{name}: 1 of 2 scans have no row: sub-02/ses-1/anat/sub-02_ses-1_T1w.nii.gz.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("told", "age", "age_years"),
+    [("months", 24, 2.0), ("Weeks", 240, 240 * 7 / 365.25), ("day", 2400, 2400 / 365.25), ("years", 24, 24.0)],
+)
+def test_ages_are_in_the_unit_that_the_data_set_states(bids, build, told: str, age: int, age_years: float):
+    root = bids({"sub-01": [""]}, ("sub-01", age, "F"))
+    (root / "participants.json").write_text(json.dumps({"Age": {"Units": told}}), encoding="utf-8")
+    result = build(root)
+    assert [v.age_years for v in result.visits] == [pytest.approx(age_years, abs=1e-4)]
+    assert bool(result.notes) == (told != "years")
+
+
+def test_the_unit_of_one_table_is_not_that_of_another_and_tells_the_time_too(bids, build, write_tsv):
+    root = bids({"sub-01": ["ses-1", "ses-2"], "sub-02": ["ses-1"]}, ("sub-01", 30, "F"), ("sub-02", 30, "F"))
+    sessions(root, write_tsv, ("session_id", "age"), ("ses-1", 24), ("ses-2", 30))
+    (root / "sessions.json").write_text(json.dumps({"age": {"Units": "mo"}}), encoding="utf-8")
+    result = build(root)
+    assert [(v.age_years, v.months) for v in result.visits] == [(2.0, 0.0), (2.5, 6.0), (30.0, 0.0)]
+    assert result.notes[0] == "sub-01/sub-01_sessions.tsv: ages are in months, as the JSON file states."
+
+
+def test_a_unit_that_nobody_knows_is_refused(bids, build):
+    root = bids({"sub-01": [""]}, ("sub-01", 24, "F"))
+    (root / "participants.json").write_text(json.dumps({"age": {"Units": "decades"}}), encoding="utf-8")
+    with pytest.raises(TableError, match=r"participants.json, age: expected Units of years or months.*got 'decades'"):
+        build(root)
+
+
+@pytest.mark.parametrize("name", ["aaa.tsv", "zzz.tsv"])
+def test_a_list_of_sessions_beside_the_tables_costs_no_scan(bids, build, write_tsv, name: str):
+    root = bids({"sub-01": ["ses-M000", "ses-M006"]}, ("sub-01", 60, "F"))
+    sessions(root, write_tsv, ("session_id", "age", "diagnosis"), ("ses-M000", 84.8, "n/a"), ("ses-M006", "n/a", "AD"))
+    rows = (("sub-01", "ses-M000", "M", "CN"), ("sub-01", "ses-M006", "n/a", "Dementia"))
+    write_tsv(root / name, ("participant_id", "session_id", "sex", "diagnosis"), *rows)
+    result = build(root)
+    assert [(v.age_years, v.sex, v.diagnosis) for v in result.visits] == [(84.8, "M", "CN"), (60.5, "F", "AD")]
+    assert not result.exclusions
+
+
+def test_tables_that_contradict_each_other_are_both_named(bids, build, write_tsv):
+    root = bids({"sub-01": ["ses-1"], "sub-02": ["ses-1"], "sub-03": ["ses-1"]})
+    for person, age, diagnosis in (("sub-01", 70, "CN"), ("sub-02", 70, "AD"), ("sub-03", 70, "CN")):
+        sessions(root, write_tsv, ("session_id", "age", "diagnosis"), ("ses-1", age, diagnosis), person=person)
+    rows = (("sub-01", "ses-1", 75, "CN"), ("sub-02", "ses-1", 70, "CN"), ("sub-03", "ses-1", 70.05, "control"))
+    write_tsv(root / "labels.tsv", ("participant_id", "session_id", "age_years", "diagnosis"), *rows)
+    result = build(root)
+    assert [v.participant_id for v in result.visits] == ["sub-03"]
+    age, diagnosis = (row.reason for row in result.exclusions)
+    assert "sub-01/sub-01_sessions.tsv line 2 (age 70.00, diagnosis CN) and labels.tsv line 2 (age 75.00" in age
+    assert "sub-02/sub-02_sessions.tsv line 2 (age 70.00, diagnosis AD) and labels.tsv line 3 (age 70.00" in diagnosis
