@@ -51,9 +51,9 @@ def _read(text: str, where: str) -> Unit:
     """Take the one unit that a text names: `months`, `Years at the scan`, `mo`."""
     words = re.findall(r"[a-z]+", text.lower())
     symbols = len(words) == 1
-    named = (UNITS.get(word.removesuffix("s")) for word in words if symbols or len(word) > 1)
-    found: set[Unit] = {unit for unit in named if unit is not None}
-    if len(found) == 1:
-        return found.pop()
+    singular = [word.removesuffix("s") for word in words if symbols or len(word) > 1]
+    named: list[Unit] = [UNITS[word] for word in singular if word in UNITS]
+    if len(set(named)) == 1:
+        return named[0]
     msg = f"{where}: expected Units of {' or '.join(YEARS_PER_UNIT)}, got {text!r}. Correct it, or remove it."
     raise TableError(msg)

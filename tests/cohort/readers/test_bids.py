@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from neurolatent.cohort.build import BuildResult, build_cohort
+from neurolatent.cohort.options import BuildOptions
+from neurolatent.content import content_folder
 from neurolatent.errors import CohortError, TableError
 from neurolatent.workspace import Workspace
 
@@ -118,16 +120,82 @@ def test_runs_are_repeats_of_one_session(bids, build, write_image):
     assert [v.run for v in build(root).visits] == ["1", "2"]
 
 
-def test_one_scan_in_two_files_keeps_neither_and_names_both(bids, build, write_image):
-    root = bids({"sub-01": ["ses-1"], "sub-02": ["ses-1"]})
-    write_image(root / "sub-01/ses-1/anat/sub-01_ses-1_acq-fast_T1w.nii.gz")
+def variants(bids, write_image, *entities: str) -> Path:
+    """Write a visit with several T1w images, beside a person with one."""
+    root = bids({"sub-02": ["ses-1"]})
+    for entity in entities:
+        write_image(root / f"sub-01/ses-1/anat/sub-01_ses-1{entity}_T1w.nii.gz")
+    return root
+
+
+def taken(result: BuildResult, person: str = "sub-01") -> list[str]:
+    stem, suffix = f"{person}_ses-1", "_T1w.nii.gz"
+    names = [Path(visit.image).name for visit in result.visits if visit.participant_id == person]
+    return [name.removeprefix(stem).removesuffix(suffix) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        (["", "_acq-a", "_rec-norm", "_ce-gad"], [""]),
+        (["_acq-mprage", "_acq-mp2rage_rec-norm"], ["_acq-mp2rage_rec-norm"]),
+        (["_ce-gad", "_acq-z"], ["_acq-z"]),
+        (["_acq-b_run-1", "_acq-b_run-2", "_acq-c_run-3"], ["_acq-b_run-1", "_acq-b_run-2"]),
+        (["_run-1", "_run-2", "_acq-a_run-3"], ["_run-1", "_run-2"]),
+    ],
+)
+def test_one_kind_of_image_is_taken_with_its_repeats_and_the_others_are_listed(
+    bids, build, write_image, there: list[str], expected: list[str]
+):
+    result = build(variants(bids, write_image, *there))
+    assert taken(result) == expected
+    assert not result.failed
+    assert len(result.exclusions) == len(there) - len(expected)
+    for row in result.exclusions:
+        assert (row.severity, row.stage) == ("note", "choice")
+        assert f"'sub-01_ses-1{expected[0]}_T1w.nii.gz' is taken instead: one kind of T1w image" in row.reason
+    assert not result.notes
+
+
+def test_a_contrast_agent_is_told_where_a_visit_has_no_other_image(bids, build, write_image):
+    result = build(variants(bids, write_image, "_ce-gad"))
+    assert taken(result) == ["_ce-gad"]
+    assert result.notes == (
+        "1 scans are with a contrast agent, as their visits have no other: sub-01_ses-1_ce-gad_T1w.nii.gz.",
+    )
+
+
+def test_an_image_that_is_not_there_is_never_the_one_that_is_taken(bids, build, write_image, write_tsv):
+    root = variants(bids, write_image, "_acq-a")
+    write_tsv(root / "sub-01/ses-1/sub-01_ses-1_scans.tsv", ("filename",), ("anat/sub-01_ses-1_T1w.nii.gz",))
     result = build(root)
+    assert taken(result) == ["_acq-a"]
+    assert "expected the file sub-01/ses-1/anat/sub-01_ses-1_T1w.nii.gz, found none" in str(result.exclusions[0])
+
+
+def test_without_a_rule_one_scan_in_two_files_keeps_neither_and_names_both(bids, tmp_path, workspace, write_image):
+    text = (content_folder("cohorts") / "bids.toml").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if not line.startswith(("[images.choice]", 'rule = "one', "after ="))]
+    own = tmp_path / "mine.toml"
+    own.write_text("\n".join(lines).replace('name = "bids"', 'name = "mine"'), encoding="utf-8")
+    result = build_cohort(str(own), variants(bids, write_image, "", "_acq-fast"), workspace)
     assert [v.participant_id for v in result.visits] == ["sub-02"]
     assert result.failed
     assert len(result.exclusions) == 2
     assert "expected (participant, session, run) sub-01/ses-1/1 once, got it also from" in result.exclusions[0].reason
     assert "acq-fast" in str(result.exclusions[0])
     assert "acq-fast" in str(result.exclusions[1])
+
+
+@pytest.mark.parametrize("suffix", [".NII.GZ", ".NII", ".Nii.gz"])
+def test_suffixes_in_capitals_are_found_too(bids, build, write_image, write_tsv, suffix: str):
+    root = bids({"sub-01": ["ses-1"]})
+    write_image(root / f"sub-02/ses-1/anat/sub-02_ses-1_T1w{suffix}")
+    write_image(root / f"sub-03/anat/sub-03_T1w{suffix}")
+    write_tsv(root / "sub-04/sub-04_scans.tsv", ("filename",), (f"anat/sub-04_T1w{suffix}",))
+    result = build(root)
+    assert [v.participant_id for v in result.visits] == ["sub-01", "sub-02", "sub-03"]
+    assert [row.where for row in result.exclusions] == ["sub-04/sub-04_scans.tsv line 2"]
 
 
 def test_a_row_given_twice_alike_counts_once_and_otherwise_costs_its_scans(bids, build):
@@ -183,10 +251,29 @@ def test_warped_images_are_refused_and_native_ones_taken_instead(tmp_path, build
     assert [(v.image, v.mask_source) for v in result.visits] == [
         ("sub-01/anat/sub-01_desc-preproc_T1w.nii.gz", "given")
     ]
-    (refused,) = result.exclusions
+    shadowed, refused = result.exclusions
     assert refused.severity == "error"
     assert refused.scan == f"sub-02/anat/sub-02_{warped}"
     assert "got space-MNI152NLin2009cAsym: non-linear warping flattens atrophy" in refused.reason
+    assert (shadowed.severity, shadowed.stage, shadowed.scan) == ("note", "choice", f"sub-01/anat/sub-01_{warped}")
+    assert "'sub-01_desc-preproc_T1w.nii.gz' is taken instead" in shadowed.reason
+
+
+def test_warped_images_that_are_allowed_stand_in_only_where_nothing_else_is_there(tmp_path, workspace, write_image):
+    root = tmp_path / "fmriprep"
+    warped, linear = (f"space-MNI152NLin2009{end}_desc-preproc_T1w.nii.gz" for end in ("cAsym", "aSym"))
+    for name in ("sub-01_desc-preproc_T1w.nii.gz", f"sub-01_{linear}", f"sub-01_{warped}", f"sub-02_{linear}"):
+        write_image(root / name[:6] / "anat" / name)
+    for name in (f"sub-02_{warped}", f"sub-03_{warped}", f"sub-01_run-2_{warped}"):
+        write_image(root / name[:6] / "anat" / name)
+    result = build_cohort("bids", root, workspace, options=BuildOptions(allow_nonlinear=True))
+    assert [Path(visit.image).name for visit in result.visits] == [
+        "sub-01_desc-preproc_T1w.nii.gz", f"sub-01_run-2_{warped}", f"sub-02_{linear}", f"sub-03_{warped}",
+    ]  # fmt: skip
+    assert sorted(Path(row.scan).name for row in result.exclusions) == sorted(
+        [f"sub-01_{linear}", f"sub-01_{warped}", f"sub-02_{warped}"]
+    )
+    assert not result.failed
 
 
 def test_derivatives_take_the_tables_of_the_raw_data_set_around_them(bids, build, write_image, write_tsv):
@@ -225,11 +312,29 @@ def test_real_raw_layout_is_read(shared_data: Path, build):
 @pytest.mark.data
 def test_real_fmriprep_layout_offers_its_native_images_only(shared_data: Path, build):
     result = build(shared_data / "bids-layouts" / "ds000001-fmriprep")
-    assert [e.scan for e in result.exclusions] == [
+    errors = [row for row in result.exclusions if row.severity == "error"]
+    assert [row.scan for row in errors] == [f"sub-{n}/anat/sub-{n}_desc-preproc_T1w.nii.gz" for n in (10, 11, 13, 16)]
+    assert all("got an empty file" in row.reason for row in errors)
+    assert result.failed
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("allow_nonlinear", [False, True])
+def test_real_fmriprep_layout_gives_everybody_once(
+    shared_data: Path, tmp_path, workspace, write_image, allow_nonlinear
+):
+    source = shared_data / "bids-layouts" / "ds000001-fmriprep"
+    images = [path.relative_to(source) for path in source.glob("sub-*/anat/*_T1w.nii.gz")]
+    for image in images:
+        write_image(tmp_path / "fmriprep" / image)
+    result = build_cohort(
+        "bids", tmp_path / "fmriprep", workspace, options=BuildOptions(allow_nonlinear=allow_nonlinear)
+    )
+    assert [visit.image for visit in result.visits] == [
         f"sub-{n}/anat/sub-{n}_desc-preproc_T1w.nii.gz" for n in (10, 11, 13, 16)
     ]
-    assert all("got an empty file" in e.reason for e in result.exclusions)
-    assert result.failed
+    assert len(result.exclusions) == len(images) - 4
+    assert {row.stage for row in result.exclusions} == {"choice"}
 
 
 def sessions(root: Path, write_tsv, *rows: tuple, person: str = "sub-01") -> None:
