@@ -8,12 +8,13 @@ from itertools import combinations
 from pathlib import Path
 
 from neurolatent.cohort.candidates import Candidate, Cell, Level, cells_of, rows_contradict, show_row, told_of
-from neurolatent.cohort.columns import Unit
+from neurolatent.cohort.columns import DayColumn, Unit
 from neurolatent.cohort.descriptor import Descriptor
 from neurolatent.cohort.readers.bids_units import stated_unit
 from neurolatent.cohort.tables import Row, has_columns, read_table, require_columns
 
 PARTICIPANTS = "participants.tsv"
+TIME_ONLY = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:\.\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?", re.IGNORECASE)
 PADDED_MONTHS = re.compile(r"M(\d+)")
 Index = Mapping[str, tuple[Row, ...]]
 """The rows that speak of one thing, by its name: what one of them lacks another may tell."""
@@ -64,7 +65,7 @@ def read_bids_tables(descriptor: Descriptor, root: Path) -> BidsTables:
     index: dict[Level, Index] = {}
     units: dict[str, Unit] = {}
     for level, key_column, key_of in keys:
-        tables = {path: _rows(root, path, key_column) for path in files[level]}
+        tables = {path: _rows(descriptor, root, path, key_column) for path in files[level]}
         index[level] = _index(descriptor, (row for rows in tables.values() for row in rows), key_of)
         for path, rows in tables.items():
             unit = stated_unit(descriptor.columns.age, path, rows[0], root) if rows else None
@@ -86,11 +87,21 @@ def _find(root: Path) -> dict[Level, tuple[Path, ...]]:
     return {"participant": tuple(everyone), "session": (*sessions, *labels), "scan": tuple(scans)}
 
 
-def _rows(root: Path, path: Path, key_column: str) -> tuple[Row, ...]:
+def _rows(descriptor: Descriptor, root: Path, path: Path, key_column: str) -> tuple[Row, ...]:
     shown = path.relative_to(root).as_posix()
     rows = read_table(path, name=shown)
     require_columns(rows, [(key_column,)], shown)
-    return rows
+    return tuple(_without_bare_times(descriptor.columns.date, row) for row in rows)
+
+
+def _without_bare_times(column: DayColumn | None, row: Row) -> Row:
+    """Drop an `acq_time` such as 13:45:30: a time without a day tells no day."""
+    bare = [
+        name.lower()
+        for name in (column.names if column else ())
+        if TIME_ONLY.fullmatch(row.cells.get(name.lower(), ""))
+    ]
+    return replace(row, cells={name: text for name, text in row.cells.items() if name not in bare}) if bare else row
 
 
 def _index(descriptor: Descriptor, rows: Iterable[Row], key_of: Callable[[Row], str | None]) -> Index:

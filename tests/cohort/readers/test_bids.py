@@ -441,3 +441,16 @@ def test_tables_that_contradict_each_other_are_both_named(bids, build, write_tsv
     age, diagnosis = (row.reason for row in result.exclusions)
     assert "sub-01/sub-01_sessions.tsv line 2 (age 70.00, diagnosis CN) and labels.tsv line 2 (age 75.00" in age
     assert "sub-02/sub-02_sessions.tsv line 2 (age 70.00, diagnosis AD) and labels.tsv line 3 (age 70.00" in diagnosis
+
+
+@pytest.mark.parametrize("time", ["13:45:30", "09:05", "14:00:01.5", "13:45:30.123Z", "08:00:00+02:00"])
+def test_a_time_without_a_day_costs_no_scan_and_hides_no_day(bids, build, write_tsv, time: str):
+    root = bids({"sub-01": ["ses-1", "ses-2"], "sub-02": ["ses-1"]}, ("sub-01", 70, "F"), ("sub-02", 70, "F"))
+    for person, session in (("sub-01", "ses-1"), ("sub-01", "ses-2"), ("sub-02", "ses-1")):
+        name = f"{person}_{session}"
+        rows = [("filename", "acq_time"), (f"anat/{name}_T1w.nii.gz", time)]
+        write_tsv(root / person / session / f"{name}_scans.tsv", *rows)
+    sessions(root, write_tsv, ("session_id", "session_date"), ("ses-1", "2010-01-01"), ("ses-2", "2011-01-01"))
+    result = build(root)
+    assert [(v.participant_id, v.months) for v in result.visits] == [("sub-01", 0.0), ("sub-01", 12.0), ("sub-02", 0.0)]
+    assert not result.exclusions
