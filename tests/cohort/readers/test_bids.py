@@ -107,6 +107,29 @@ def test_sessions_without_a_time_keep_the_first_and_list_the_rest(bids, build):
     assert not result.failed
 
 
+@pytest.mark.parametrize(
+    ("sessions", "first"),
+    [
+        (["ses-10", "ses-9"], "ses-9"),
+        (["ses-TP02", "ses-tp1"], "ses-tp1"),
+        (["ses-baseline", "ses-after"], "ses-baseline"),
+        (["ses-followup"], "ses-followup"),
+    ],
+)
+def test_names_that_tell_an_order_keep_the_first_session(bids, build, sessions: list[str], first: str):
+    result = build(bids({"sub-01": sessions}, ("sub-01", 70, "F")))
+    assert [(v.session_id, v.months, v.age_years) for v in result.visits] == [(first, 0.0, 70.0)]
+    assert len(result.exclusions) == len(sessions) - 1
+
+
+@pytest.mark.parametrize("sessions", [["ses-pre", "ses-post"], ["ses-1", "ses-b2"], ["ses-bl", "ses-baseline"]])
+def test_names_that_tell_no_order_keep_no_session_and_say_so(bids, build, sessions: list[str]):
+    result = build(bids({"sub-01": sessions, "sub-02": [""]}, ("sub-01", 70, "F"), ("sub-02", 71, "F")))
+    assert [v.participant_id for v in result.visits] == ["sub-02"]
+    assert [row.severity for row in result.exclusions] == ["warning", "warning"]
+    assert f"names that tell no order: {', '.join(sorted(sessions))}. Add a column" in result.exclusions[0].reason
+
+
 def test_dates_shifted_apart_to_hide_them_are_not_believed(bids, build, write_tsv):
     root = bids({"sub-01": ["ses-1", "ses-2"]})
     rows = [("ses-1", "1802-01-01"), ("ses-2", "1880-01-01")]
