@@ -28,6 +28,8 @@ class Cell:
     level: Level
     unit: Unit | None = None
     """Of an age, where the data set itself states one; goes before the column's."""
+    capped: bool = False
+    """Whether the person may be older than this age."""
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def _clocks(candidate: Candidate, columns: Columns) -> dict[str, float]:
         formats = columns.date.formats if columns.date else ()
         clocks["date"] = read_day(own["date"].text, formats, own["date"].where).toordinal() / DAYS_PER_MONTH
     age = read_age(own.get("age"), columns.age)
-    if age is not None:
+    if age is not None and not own["age"].capped:
         clock = "age" if age.precision_years <= FINE_AGE_YEARS else "whole years"
         clocks[clock] = check_age(age.years, age.where) * MONTHS_PER_YEAR
     label = MONTH_LABEL.fullmatch(candidate.session_id)
