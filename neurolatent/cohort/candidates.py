@@ -3,10 +3,9 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from neurolatent.cohort.columns import SCORES, Column, Columns, Unit
-from neurolatent.cohort.days import TIME_OF_DAY
 from neurolatent.cohort.descriptor import Descriptor
 from neurolatent.cohort.exclusion import Exclusion
 from neurolatent.cohort.tables import Row
@@ -142,24 +141,11 @@ def rows_agree(columns: Columns, first: Row, second: Row) -> bool:
     return True
 
 
-def rows_contradict(descriptor: Descriptor, first: Row, second: Row) -> bool:
-    """Whether two rows tell one thing in two ways; what one of them lacks is no contradiction."""
-    one, other = told_of(descriptor, first), told_of(descriptor, second)
-    both = (one.keys() & other.keys()) - {*descriptor.carry}
-    return any(not _same(role, _codes_of(descriptor, role), one[role], other[role]) for role in both)
-
-
-def told_of(descriptor: Descriptor, row: Row) -> dict[str, str]:
-    """Return what a row tells of all that the descriptor asks for, by role."""
-    found = {role: row.get(names, missing) for role, (names, missing) in _wanted(descriptor).items()}
-    return {role: told[1] for role, told in found.items() if told is not None}
-
-
-def show_row(columns: Columns, row: Row, *, diagnosis: Column | None = None) -> str:
+def show_row(columns: Columns, row: Row) -> str:
     """Write down what a row says of a person, for a message."""
-    roles: dict[str, Any] = {role: getattr(columns, role) for role in Columns.model_fields} | {"diagnosis": diagnosis}
     parts: list[str] = []
-    for role, column in roles.items():
+    for role in Columns.model_fields:
+        column = getattr(columns, role)
         if column is None or role == "participant" or not any(name.lower() in row.cells for name in column.names):
             continue
         _, text = row.get(column.names, column.missing) or ("", "missing")
@@ -169,28 +155,6 @@ def show_row(columns: Columns, row: Row, *, diagnosis: Column | None = None) -> 
             text = column.codes.get(text, text)
         parts.append(f"{role} {text}")
     return ", ".join(parts)
-
-
-def _codes_of(descriptor: Descriptor, role: str) -> Mapping[str, object]:
-    """Return what words mean in a column, in lower case."""
-    sex, tesla = descriptor.columns.sex, descriptor.columns.scanner_tesla
-    codes: Mapping[str, Mapping[str, object]] = {
-        "sex": sex.codes if sex else {},
-        "scanner_tesla": tesla.codes if tesla else {},
-        "diagnosis": descriptor.diagnosis.codes,
-    }
-    return {code.lower(): meaning for code, meaning in codes.get(role, {}).items()}
-
-
-def _same(role: str, codes: Mapping[str, object], one: str, other: str) -> bool:
-    """Whether two cells say the same, in whatever words: `M` is `male`, `3` is `3.0`, a day has no time."""
-    if role == "age":
-        return one == other or _close(one, other)
-    if role == "date":
-        one, other = TIME_OF_DAY.sub("", one), TIME_OF_DAY.sub("", other)
-    meanings = [codes.get(text.lower(), text.lower()) for text in (one, other)]
-    numbers = [float(str(meaning)) for meaning in meanings if _is_number(str(meaning))]
-    return meanings[0] == meanings[1] or (len(numbers) == 2 and numbers[0] == numbers[1])
 
 
 def _wanted(descriptor: Descriptor) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:

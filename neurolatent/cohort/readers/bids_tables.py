@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
-from neurolatent.cohort.candidates import Candidate, Cell, Level, cells_of, rows_contradict, show_row, told_of
+from neurolatent.cohort.candidates import Candidate, Cell, Level, cells_of
 from neurolatent.cohort.columns import DayColumn, Unit
 from neurolatent.cohort.descriptor import Descriptor
+from neurolatent.cohort.readers.bids_agreement import contrast, told_of
 from neurolatent.cohort.readers.bids_units import stated_unit
 from neurolatent.cohort.tables import Row, has_columns, read_table, require_columns
 
@@ -122,20 +123,16 @@ def _agreed(descriptor: Descriptor, key: str, rows: list[Row]) -> tuple[Row, ...
     for row in rows:
         distinct.setdefault(tuple(told_of(descriptor, row).items()), row)
     for one, other in combinations(distinct.values(), 2):
-        if rows_contradict(descriptor, one, other):
-            (first, what), (second, what_else) = _told(descriptor, one, other), _told(descriptor, other, one)
+        said = contrast(descriptor, one, other)
+        if said is not None:
+            place = f"line {one.line}", f"line {other.line}"
+            first, second = place if one.file == other.file else (one.where, other.where)
             contradiction = (
-                f"expected one row for {key}, got rows that contradict each other: {first} ({what}) and {second} "
-                f"({what_else}). Correct or remove one."
+                f"expected one row for {key}, got rows that contradict each other: {first} ({said[0]}) and {second} "
+                f"({said[1]}). Correct or remove one."
             )
             return (replace(one, problem=contradiction),)
     return tuple(distinct.values())
-
-
-def _told(descriptor: Descriptor, row: Row, other: Row) -> tuple[str, str]:
-    """Return where a row stands, as seen from another, and what it says."""
-    place = f"line {row.line}" if row.file == other.file else row.where
-    return place, show_row(descriptor.columns, row, diagnosis=descriptor.diagnosis.column)
 
 
 def _participant_key(row: Row) -> str | None:
