@@ -96,14 +96,21 @@ def build(
 
 
 def join_volumes(root: Path, sources: Sequence[Path]) -> Outcome:
-    """Join what other programs measured to the scans, and write it as a table of the workspace."""
+    """Join what other programs measured to the scans, and write it as a table of the workspace, if any joins."""
     workspace = Workspace(root)
     with workspace.lock():
         visits = read_visits(workspace.visits_tsv)
         joined = join_regional([one for source in sources for one in read_regional(source)], visits)
-        write_regional(workspace.regional_tsv, joined)
+        if joined.rows:
+            write_regional(workspace.regional_tsv, joined)
+    if not joined.rows:
+        state = "the table stays as it was" if workspace.regional_tsv.is_file() else "no table was written"
+        expected = f"expected volumes of some of the {len(visits)} scans, got those of none; {state}"
+        return Outcome(
+            [*joined.lost, f"{workspace.regional_tsv}: {expected}. Check the names of the scans."], failed=True
+        )
     total = f"{workspace.regional_tsv}: regional volumes of {len(joined.rows)} of {len(visits)} scans"
-    return Outcome([*joined.lost, total], failed=not joined.rows)
+    return Outcome([*joined.lost, total], failed=False)
 
 
 def split(

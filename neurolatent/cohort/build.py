@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from neurolatent.cohort.candidates import Candidate, Reading, Source
+from neurolatent.cohort.capped import read_capped_ages
 from neurolatent.cohort.checks import check_candidate, exclude
 from neurolatent.cohort.descriptor import Descriptor, load_descriptor
 from neurolatent.cohort.exclusion import Exclusion
@@ -68,7 +69,7 @@ def build_cohort(name: str, source: Path, workspace: Workspace, *, options: Buil
     if not source.is_dir():
         msg = f"{source}: expected the folder of the cohort {descriptor.name!r}, found none. Check the path."
         raise CohortError(msg)
-    reading = choose_reader(descriptor.reader)(descriptor, Source(source, options.tables))
+    reading = read_capped_ages(choose_reader(descriptor.reader)(descriptor, Source(source, options.tables)))
     fit, unfit = _check(reading, descriptor, source)
     chosen, left_out = filter_visits(fit, options, drop_cdr05=descriptor.diagnosis.cdr05 == "drop")
     capped, ages = cap_ages(chosen, options.cap_age)

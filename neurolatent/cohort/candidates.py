@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from neurolatent.cohort.columns import SCORES, Column, Columns
+from neurolatent.cohort.columns import SCORES, Column, Columns, Unit
 from neurolatent.cohort.descriptor import Descriptor
 from neurolatent.cohort.exclusion import Exclusion
 from neurolatent.cohort.tables import Row
@@ -25,6 +25,10 @@ class Cell:
     text: str
     where: str
     level: Level
+    unit: Unit | None = None
+    """Of an age, where the data set itself states one; goes before the column's."""
+    capped: bool = False
+    """Whether the person may be older than this age."""
 
 
 @dataclass(frozen=True)

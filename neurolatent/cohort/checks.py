@@ -65,10 +65,10 @@ def check_image(candidate: Candidate, source: Path) -> None:
 
 
 def read_age(cell: Cell | None, column: AmountColumn | None) -> Age | None:
-    """Read an age in its column's unit."""
+    """Read an age in the unit that the data set states, else in its column's."""
     if cell is None or column is None:
         return None
-    per_unit = YEARS_PER_UNIT[column.unit]
+    per_unit = YEARS_PER_UNIT[cell.unit or column.unit]
     years = number(cell) * per_unit
     precision = column.precision_years
     if precision is None:

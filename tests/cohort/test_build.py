@@ -30,7 +30,9 @@ def only_error(result: BuildResult) -> str:
     [
         (("sub-01", 0, "F"), "participants.tsv line 2, age: expected an age of 1 to 120 years, got 0."),
         (("sub-01", 400, "F"), "participants.tsv line 2, age: expected an age of 1 to 120 years, got 400."),
-        (("sub-01", "89+", "F"), "participants.tsv line 2, age: expected a number or n/a, got '89+'."),
+        (("sub-01", "89?", "F"), "participants.tsv line 2, age: expected a number or n/a, got '89?'."),
+        (("sub-01", "<89", "F"), "participants.tsv line 2, age: expected a number or n/a, got '<89'."),
+        (("sub-01", "400+", "F"), "participants.tsv line 2, age: expected an age of 1 to 120 years, got 400."),
         (("sub-01", "nan", "F"), "participants.tsv line 2, age: expected a number or n/a, got 'nan'."),
         (
             ("sub-01", 70, "2"),
@@ -44,6 +46,29 @@ def test_bad_value_costs_one_scan_and_one_line(bids, workspace: Workspace, row, 
     assert message.endswith(
         ("Correct the table, or write n/a.", "Correct the table.", "add the code to the descriptor.")
     )
+
+
+@pytest.mark.parametrize(
+    ("told", "age_years"), [("89+", 89), (">89", 89), (">= 90", 90), ("90 +", 90), ("≥89.5", 89.5)]
+)
+def test_a_capped_age_is_its_number_and_is_noted(bids, workspace: Workspace, told: str, age_years: float):
+    result = build_cohort("bids", bids({"sub-01": [""], "sub-09": [""]}, ("sub-01", told, "F"), GOOD), workspace)
+    assert [visit.age_years for visit in result.visits] == [age_years, 71.0]
+    assert read_sidecar(workspace.visits_json).notes == (
+        f"1 ages are given as {told} and are taken as the number: these people may be older.",
+    )
+
+
+def test_capped_ages_tell_no_time(bids, workspace: Workspace, write_tsv):
+    root = bids({"sub-01": ["ses-1", "ses-2"], "sub-02": ["ses-M00", "ses-M24"]})
+    for person, sessions in (("sub-01", ("ses-1", "ses-2")), ("sub-02", ("ses-M00", "ses-M24"))):
+        rows = [(session, "89+") for session in sessions]
+        write_tsv(root / person / f"{person}_sessions.tsv", ("session_id", "age"), *rows)
+    result = build_cohort("bids", root, workspace)
+    assert [(v.session_id, v.months, v.age_years) for v in result.visits] == [
+        ("ses-1", 0.0, 89.0), ("ses-M00", 0.0, 89.0), ("ses-M24", 24.0, 89.0),
+    ]  # fmt: skip
+    assert result.notes[0].startswith("4 ages are given as 89+ ")
 
 
 def test_unknown_diagnosis_names_the_codes(bids, workspace: Workspace, write_tsv):

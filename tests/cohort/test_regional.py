@@ -7,6 +7,7 @@ import pytest
 
 from neurolatent.cohort.build import build_cohort
 from neurolatent.cohort.regional import join_regional, read_regional, write_regional
+from neurolatent.cohort_steps import join_volumes
 from neurolatent.errors import TableError
 from neurolatent.workspace import Workspace
 
@@ -74,6 +75,20 @@ def test_a_scan_measured_twice_is_listed(tmp_path: Path, visits: tuple):
     joined = join_regional(read_regional(tmp_path / "v.csv"), visits)
     assert joined.rows["sub-02", "ses-1", "1"] == {"x": 1.0}
     assert joined.lost == ("v.csv line 3: expected 'sub-02_T1w' once, got it again. Remove one.",)
+
+
+def test_volumes_of_nobody_here_leave_the_table_as_it_was(tmp_path: Path, visits: tuple, workspace: Workspace):
+    (tmp_path / "good.csv").write_text("subject,x\nsub-02,1\n")
+    (tmp_path / "bad.csv").write_text("subject,x\nbert,1\n")
+    first = join_volumes(workspace.root, [tmp_path / "bad.csv"])
+    assert first.failed
+    assert not workspace.regional_tsv.exists()
+    assert not join_volumes(workspace.root, [tmp_path / "good.csv"]).failed
+    before = workspace.regional_tsv.read_bytes()
+    again = join_volumes(workspace.root, [tmp_path / "bad.csv"])
+    assert again.failed
+    assert "got those of none; the table stays as it was. Check the names of the scans." in again.lines[-1]
+    assert workspace.regional_tsv.read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Any table of scans: a row is a scan, one column holds its path."""
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from neurolatent.cohort.candidates import Candidate, Reading, Source, cells_of, text_of
@@ -17,11 +18,27 @@ def read_scans(descriptor: Descriptor, source: Source) -> Reading:
     """Make a candidate of each row."""
     require_roles(descriptor, [TABLE], ["participant", "image"])
     tables = read_tables(descriptor, source, {TABLE: ("participant", "image")})
-    found = tuple(_candidate(descriptor, source, row) for row in tables.rows[TABLE])
+    rows, notes = _without_repeats(tables.rows[TABLE])
+    found = tuple(_candidate(descriptor, source, row) for row in rows)
     if not found:
         msg = f"{tables.files[0].name}: expected a row for each scan, got none. Fill the table."
         raise TableError(msg)
-    return Reading(found, tables.files, len({scan.participant_id for scan in found} - {""}))
+    return Reading(found, tables.files, len({scan.participant_id for scan in found} - {""}), notes)
+
+
+def _without_repeats(rows: Sequence[Row]) -> tuple[list[Row], tuple[str, ...]]:
+    """Count rows once that agree in every cell; tell of them."""
+    distinct: dict[tuple[object, ...], Row] = {}
+    for row in rows:
+        distinct.setdefault((*sorted(row.cells.items()), row.problem), row)
+    kept = {row.where for row in distinct.values()}
+    repeated = [row for row in rows if row.where not in kept]
+    lines = ", ".join(str(row.line) for row in repeated)
+    notes = [
+        f"{row.file}: {len(repeated)} rows repeat another in every cell, and count once with it: line {lines}."
+        for row in repeated[:1]
+    ]
+    return list(distinct.values()), tuple(notes)
 
 
 def _candidate(descriptor: Descriptor, source: Source, row: Row) -> Candidate:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from neurolatent.cohort.build import build_cohort
+from neurolatent.cohort.build import BuildResult, build_cohort
 from neurolatent.workspace import Workspace
 
 
@@ -65,3 +65,60 @@ def test_freesurfers_own_average_is_nobody(tmp_path: Path, workspace: Workspace,
     write_subject(tmp_path / "s", "sub-01", write_image, "T1.mgz")
     write_subject(tmp_path / "s", "fsaverage", write_image, "brain.mgz")
     assert [visit.image for visit in build_cohort("bids", tmp_path / "s", workspace).visits] == ["sub-01/mri/T1.mgz"]
+
+
+def people(result: BuildResult) -> list[tuple[str, str, str]]:
+    return [tuple(visit.key) for visit in result.visits]
+
+
+def test_only_ses_tells_a_session_and_any_other_name_is_a_person_of_its_own(
+    tmp_path: Path, workspace: Workspace, write_image: Callable[..., Path]
+):
+    for name in ("control_01", "control_02", "pat-1_ses-M06", "sub-01_ses-1_run-2"):
+        write_subject(tmp_path / "s", name, write_image, "T1.mgz")
+    result = build_cohort("bids", tmp_path / "s", workspace)
+    assert people(result) == [
+        ("sub-01", "ses-1", "2"),
+        ("sub-control01", "ses-1", "1"),
+        ("sub-control02", "ses-1", "1"),
+        ("sub-pat1", "ses-M06", "1"),
+    ]
+    (note,) = result.notes
+    assert note.startswith(
+        "2 folders whose names hold no `_ses-` count as a person each: "
+        "control_01 (sub-control01), control_02 (sub-control02)."
+    )
+
+
+def test_sessions_of_adni_and_oasis_stay_with_their_person(
+    tmp_path: Path, workspace: Workspace, write_image: Callable[..., Path]
+):
+    for name in ("002_S_0295", "OAS30001_MR_d0129", "OAS30001_MR_d0757.long.OAS30001", "OAS2_0001_MR2"):
+        write_subject(tmp_path / "s", name, write_image, "T1.mgz")
+    result = build_cohort("bids", tmp_path / "s", workspace)
+    keys = {*people(result), *(("left out", row.scan.partition("/")[0], "") for row in result.exclusions)}
+    assert {key[:2] for key in keys} == {
+        ("sub-002S0295", "ses-1"),
+        ("sub-OAS30001", "ses-d0129"),
+        ("left out", "OAS30001_MR_d0757.long.OAS30001"),  # without a table nobody knows when it was
+        ("sub-OAS20001", "ses-2"),
+    }
+    assert not result.notes
+
+
+def test_two_spellings_never_become_one_person(tmp_path: Path, workspace: Workspace, write_image: Callable[..., Path]):
+    for name in ("control_01_ses-1", "control01_ses-2", "bert"):
+        write_subject(tmp_path / "s", name, write_image, "T1.mgz")
+    result = build_cohort("bids", tmp_path / "s", workspace)
+    assert people(result) == [("sub-bert", "ses-1", "1")]
+    assert [row.severity for row in result.exclusions] == ["error", "error"]
+    assert "one spelling for sub-control01, got 'control01' beside 'control_01'" in str(result.exclusions[0])
+
+
+@pytest.mark.parametrize("name", ["sub-01_M06", "sub-01_ses-1_acq-fast", "control_ses-", "___"])
+def test_a_name_that_may_mean_more_than_one_thing_is_refused(
+    tmp_path: Path, workspace: Workspace, write_image: Callable[..., Path], name: str
+):
+    write_subject(tmp_path / "s", name, write_image, "T1.mgz")
+    (refused,) = build_cohort("bids", tmp_path / "s", workspace).exclusions
+    assert f"expected a subject such as sub-01_ses-02, got {name!r}. Rename its folder." in str(refused)

@@ -105,3 +105,15 @@ def test_sex_as_a_number_is_never_guessed(folder: Path, workspace: Workspace, wr
     write_csv(folder / "scans.csv", HEADER, ("1", 1, 71.5, 1, "HC", "b.nii"))
     result = build_cohort("table", folder, workspace, options=BuildOptions(columns=NAMED))
     assert "sex: expected one of ['F', 'M', 'female'" in str(result.exclusions[0])
+
+
+def test_rows_that_agree_in_every_cell_count_once_and_others_of_one_image_do_not(
+    folder: Path, workspace: Workspace, write_csv: Callable[..., Path]
+):
+    other = (*ROWS[2][:2], 81, *ROWS[2][3:])
+    write_csv(folder / "scans.csv", HEADER, *ROWS, ROWS[0], ROWS[1], other)
+    result = build_cohort("table", folder, workspace, options=BuildOptions(columns=NAMED))
+    assert [visit.image for visit in result.visits] == ["a/1.nii.gz", "a/2.nii.gz"]
+    assert result.notes == ("scans.csv: 2 rows repeat another in every cell, and count once with it: line 5, 6.",)
+    assert {row.scan for row in result.exclusions} == {"b.nii"}
+    assert len(result.exclusions) == 2
