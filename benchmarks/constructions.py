@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import tyro
-from contender_scores import DEVICE, People, evaluate, open_people, time_passes
+from contender_scores import People, evaluate, open_people, time_passes
 from contender_tables import draw_qualities, draw_sizes, draw_speeds
-from contenders import BASE, FACTOR, PAPER, SPACING_MM, VOXELS, contenders, plan, with_steps
+from contenders import BASE, DEVICE, FACTOR, PAPER, SPACING_MM, VOXELS, contenders, plan, with_steps
 from evidence import MACHINE
 
 from neurolatent import cohort_steps
@@ -31,6 +31,7 @@ PHANTOM_SEED = 5
 FRACTIONS = (0.44, 0.06, 0.5)
 """Half of the people are tested: a difference of AUCs needs many."""
 DECIMALS = 5
+TRIAL_SEED = 0
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def main(settings: Constructions) -> None:
     """Prepare, train, score, write."""
     phantom = prepare_phantom(settings)
     heads = _prepare_heads(settings) if settings.heads else None
-    presets = _plan_once(settings, len(phantom.cache.rows_of(phantom.split.training_subjects())))
+    presets = _plan_once(settings, phantom)
     PRESETS.update({preset.name: preset for preset in presets.values()})
     for name, seed in _turns(settings):
         if _scores(settings, presets[name], seed) is None:
@@ -89,15 +90,20 @@ def _prepare_heads(settings: Constructions) -> People:
     return open_people(root, SPACING_MM)
 
 
-def _plan_once(settings: Constructions, scans: int) -> dict[str, Preset]:
+def _plan_once(settings: Constructions, phantom: People) -> dict[str, Preset]:
     """Return the presets with their steps; a rerun takes those that the first run's trial gave."""
     path = settings.kept / "plan.json"
     chosen = {name: one.preset for name, one in contenders().items()}
+    scans = len(phantom.cache.rows_of(phantom.split.training_subjects()))
     inputs = hash_settings([settings.minutes, scans, [preset.describe() for preset in chosen.values()]])
     known: dict[str, Any] = read_json(path) if path.is_file() else {}
     if known.get("inputs") != inputs:
+
+        def train(preset: Preset) -> Card:
+            return train_on(phantom, _folder(settings, preset, TRIAL_SEED), preset, TRIAL_SEED)
+
         planned = {
-            name: plan(one, minutes=settings.minutes, scans=scans, device=DEVICE) for name, one in contenders().items()
+            name: plan(one, minutes=settings.minutes, scans=scans, train=train) for name, one in contenders().items()
         }
         counts = {n: {s: getattr(p, s).steps for s in ("vae", "denoiser", "autoencoder")} for n, p in planned.items()}
         known = {"inputs": inputs, "steps": counts}

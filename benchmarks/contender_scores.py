@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+from contenders import DEVICE
 
 from neurolatent.analysis.generation import Generator
 from neurolatent.analysis.likeness import score
@@ -22,7 +22,6 @@ from neurolatent.shapes import VolumeArray
 from neurolatent.volume.cache import VolumeCache, open_cache
 from neurolatent.workspace import Workspace
 
-DEVICE = torch.device("cpu")
 SEED = 1
 REPEATS, TIMED_SCANS = 3, 4
 AUTOENCODED, REBUILT = "VAE", "y + z_T"

@@ -3,12 +3,13 @@
 All are made smaller alike: voxels of 5 mm, and every width times one factor.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 
 from neurolatent.model.presets import PRESETS, Preset, StageLength, Widths
+from neurolatent.model.weights import Card
 from neurolatent.training.plan import trial_seconds
 from neurolatent.volume.space import Grid
 
@@ -17,6 +18,8 @@ SPACING_MM = 5.0
 VAE, which leave it untrained: nothing to compare with."""
 FACTOR = 1 / 4
 """Of all widths; with a half, the paper's VAE would come to 185 steps at 5 mm."""
+FIRST_STEPS, TRIAL_SECONDS = 5, 30.0
+DEVICE = torch.device("cpu")
 PAPER, BASE, VOXELS = "paper's construction", "base's construction", "diffusion in voxels"
 
 
@@ -41,14 +44,25 @@ def contenders() -> dict[str, Contender]:
     }
 
 
-def plan(contender: Contender, *, minutes: float, scans: int, device: torch.device) -> Preset:
-    """Return the preset with as many steps in each stage as fit its share of the time, as a trial here says."""
-    preset = contender.preset
-    seconds = trial_seconds(with_steps(preset, dict.fromkeys(contender.shares, 1)), scans, device)
-    left = 60 * minutes - seconds["latents"]
+def plan(contender: Contender, *, minutes: float, scans: int, train: Callable[[Preset], Card]) -> Preset:
+    """Return the preset with as many steps in each stage as fit its share of the time.
+
+    A step's time is that of a real training, once for a few steps and then for as many as half a minute holds: reading,
+    averaging and the loop's own work weigh more the smaller the networks are, and trial steps alone leave them out.
+    """
+    preset, trial_steps = contender.preset, dict.fromkeys(contender.shares, FIRST_STEPS)
+    seconds = _seconds_a_step(train(with_steps(preset, trial_steps)))
+    trial_steps = {stage: max(FIRST_STEPS, round(TRIAL_SECONDS / seconds[stage])) for stage in contender.shares}
+    seconds = _seconds_a_step(train(with_steps(preset, trial_steps)))
+    latents = trial_seconds(with_steps(preset, dict.fromkeys(contender.shares, 1)), scans, DEVICE)["latents"]
+    left = 60 * minutes - latents
     return with_steps(
         preset, {stage: max(1, round(left * s / seconds[stage])) for stage, s in contender.shares.items()}
     )
+
+
+def _seconds_a_step(card: Card) -> dict[str, float]:
+    return {name: stage.seconds / stage.steps for name, stage in card.stages.items()}
 
 
 def with_steps(preset: Preset, steps: Mapping[str, int]) -> Preset:
