@@ -25,6 +25,15 @@ class Row:
     """Why the row cannot be used."""
     severity: Severity = "error"
     """Of the problem: a warning where the cohort is known for it."""
+    contradicts: bool = False
+    """Whether the problem is another row of the same key: the cells are readable, but nobody knows which hold."""
+    also: tuple["Row", ...] = ()
+    """Further rows of the same key, which tell what this one lacks."""
+
+    @property
+    def rows(self) -> tuple["Row", ...]:
+        """Return the row and the further ones of its key."""
+        return self, *self.also
 
     @property
     def where(self) -> str:
@@ -98,22 +107,51 @@ def index_rows(
     *,
     severity: Severity = "error",
 ) -> dict[str, Row]:
-    """Give each key its one row; rows that agree count once, rows that contradict each other carry the problem."""
+    """Give each key its one row, where two rows agree or not as a whole: see `merge_rows`."""
+    return merge_rows(
+        rows, key_of, lambda one, other: None if agree(one, other) else (show(one), show(other)), severity=severity
+    )
+
+
+def merge_rows(
+    rows: Iterable[Row],
+    key_of: Callable[[Row], str | None],
+    contrast: Callable[[Row, Row], tuple[str, str] | None],
+    *,
+    severity: Severity = "error",
+) -> dict[str, Row]:
+    """Give each key its one row; rows that agree count once, rows that contradict each other carry the problem.
+
+    Args:
+        rows: Of one table.
+        key_of: Whom or what a row speaks of; `None` of nothing.
+        contrast: What each of two rows says that contradict each other; `None` where they agree.
+        severity: Of a contradiction.
+    """
     index: dict[str, Row] = {}
     for row in rows:
         key = key_of(row)
-        if key is None:
+        first = None if key is None else index.setdefault(key, row)
+        if key is None or first is None or first is row or first.problem:
             continue
-        first = index.setdefault(key, row)
-        if first is row or first.problem:
-            continue
-        if row.problem or not agree(first, row):
+        index[key] = row if row.problem else _joined(key, first, row, contrast, severity)
+    return index
+
+
+def _joined(
+    key: str, first: Row, row: Row, contrast: Callable[[Row, Row], tuple[str, str] | None], severity: Severity
+) -> Row:
+    joined = replace(first, also=(*first.also, row))
+    for one in (replace(first, also=()), *first.also):
+        said = contrast(one, row)
+        if said is not None:
+            other = f"line {row.line}" if row.file == one.file else row.where
             contradiction = (
                 f"expected one row for {key}, got rows that contradict each other: "
-                f"line {first.line} ({show(first)}) and line {row.line} ({show(row)}). Correct or remove one."
+                f"line {one.line} ({said[0]}) and {other} ({said[1]}). Correct or remove one."
             )
-            index[key] = row if row.problem else replace(first, problem=contradiction, severity=severity)
-    return index
+            return replace(joined, problem=contradiction, severity=severity, contradicts=True)
+    return joined
 
 
 def _row(file: str, number: int, header: list[str], cells: list[str]) -> Row:
