@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from neurolatent.cohort.columns import SCORES, Column, Columns, Part
 from neurolatent.cohort.exclusion import Severity
-from neurolatent.cohort.visits import COLUMNS, MISSING, Diagnosis, Visit
+from neurolatent.cohort.visits import COLUMNS, MISSING, Diagnosis, Visit, plain_ending
 from neurolatent.content import content_folder
 from neurolatent.errors import CohortError
 from neurolatent.provenance import hash_settings
@@ -85,8 +85,8 @@ class Naming(Part):
         return self
 
     def groups(self, path: str) -> dict[str, str] | None:
-        """Return what a path says, by group; `None` where it does not fit."""
-        parts = re.search(self.pattern, path)
+        """Return what a path says, by group; `None` where it does not fit, whatever the case of its ending."""
+        parts = re.search(self.pattern, plain_ending(path))
         return parts and {name: text or self.absent.get(name, "") for name, text in parts.groupdict().items()}
 
     def key(self, groups: Mapping[str, str]) -> tuple[str, str, str]:

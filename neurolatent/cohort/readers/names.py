@@ -26,7 +26,7 @@ def read_names(descriptor: Descriptor, source: Source) -> Reading:
     """Find the images and give each its row."""
     require_roles(descriptor, [TABLE], ["participant"])
     naming = naming_of(descriptor)
-    images = find_images(source.root, descriptor.images.patterns, naming.example)
+    images = find_images(source.root, descriptor.images.patterns, naming)
     tables = read_tables(descriptor, source, {TABLE: ("participant", "age", "sex")})
     rows = _index(descriptor, tables.rows[TABLE])
     found = (_candidate(descriptor, naming, rows, tables.files[0].name, image) for image in images)

@@ -41,7 +41,7 @@ def read_oasis3(descriptor: Descriptor, source: Source) -> Reading:
     """Find the images and give each the rows of its person, its session, and the clinical visits around it."""
     require_roles(descriptor, COLUMNS, ["participant", "age_at_entry", "sex", "months", "session"])
     naming = naming_of(descriptor)
-    images = find_images(source.root, descriptor.images.patterns, naming.example)
+    images = find_images(source.root, descriptor.images.patterns, naming)
     tables = read_tables(descriptor, source, COLUMNS)
     people = _people(descriptor, tables.rows)
     scanners = _scanners(descriptor, tables.rows[SCANNERS])
