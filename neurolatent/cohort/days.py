@@ -5,12 +5,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
-from neurolatent.cohort.columns import DayColumn
+from neurolatent.cohort.columns import EXAMPLE, DayColumn
 from neurolatent.cohort.tables import Row
 from neurolatent.errors import TableError
 
 TIME_OF_DAY = re.compile(r"[T _]\d{1,2}[:_].*")
-EXAMPLE = date(2024, 5, 31)
 DAYS_PER_YEAR = 365.25
 
 

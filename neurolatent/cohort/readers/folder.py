@@ -12,7 +12,6 @@ from neurolatent.cohort.tables import Row, has_columns, read_table, require_colu
 from neurolatent.cohort.visits import plain_ending
 from neurolatent.errors import CohortError
 
-
 Rest = tuple[str, ...]
 """What is left of a pattern below a folder, part by part."""
 ANY_FOLDERS = "**"
