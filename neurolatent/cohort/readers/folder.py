@@ -135,12 +135,12 @@ def naming_of(descriptor: Descriptor) -> Naming:
 
 
 def _find(wanted: TableFiles, source: Source) -> list[Path]:
-    """Look in the folder for tables, the folder, its parent, below the folder, and beside it."""
+    """Look in the folder for tables, the folder, its parent, below the folder, and in the folders beside it."""
     for place in _places(wanted, source):
         found = sorted(path for path in place if path.is_file() and has_columns(path, wanted.having))
         if len(found) > 1 and not wanted.many:
-            names = [path.name for path in found]
-            msg = f"{source.root}: expected one table {list(wanted.files)}, got {names}. Move all but one away."
+            paths = [Path(os.path.relpath(path, source.root)).as_posix() for path in found]
+            msg = f"{source.root}: expected one table {list(wanted.files)}, got {paths}. Move all but one away."
             raise CohortError(msg)
         if found:
             return found
@@ -159,4 +159,5 @@ def _places(wanted: TableFiles, source: Source) -> Iterator[set[Path]]:
     if wanted.nearby:
         yield {path for pattern in wanted.files for path in around.glob(pattern)}
         yield {path for pattern in wanted.files for path in root.rglob(pattern)}
+    if wanted.nearby and wanted.required:  # what a cohort can do without may be another cohort's there
         yield {path for pattern in wanted.files for path in around.glob(f"*/{pattern}")}

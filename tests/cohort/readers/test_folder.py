@@ -7,6 +7,7 @@ import pytest
 from neurolatent.cohort.build import build_cohort
 from neurolatent.cohort.readers.folder import find_files
 from neurolatent.cohort.visits import IMAGE_ENDING
+from neurolatent.errors import CohortError
 from neurolatent.workspace import Workspace
 from tests.cohort import trees
 
@@ -114,6 +115,31 @@ def test_links_to_folders_above_end_and_a_link_to_itself_is_told(oasis1: Path, w
     image.symlink_to(image.name)
     (lost,) = build_cohort("oasis1", oasis1, workspace).exclusions
     assert "got a link that leads to itself" in lost.reason
+
+
+def test_a_table_that_is_not_required_is_not_taken_from_another_cohorts_folder(tmp_path: Path, workspace: Workspace):
+    root = trees.write_adni(tmp_path / "ADNI_DATA", stand_in)
+    rows = [("Image Data ID", "Subject", "Modality", "Description", "Acq Date")]
+    trees.write_rows(
+        tmp_path / "AIBL_DATA" / "AIBL_list.csv", [*rows, ("I5000", "12", "MRI", "MPRAGE ADNI confirmed", "4/18/2007")]
+    )
+    trees.write_rows(root / "lists" / "mine.csv", [*rows, ("I6000", "001_S_1001", "MRI", "MPRAGE", "4/18/2017")])
+    result = build_cohort("adni", root, workspace)
+    assert [row.where for row in result.exclusions] == ["lists/mine.csv line 2"]
+
+
+def test_a_required_table_is_found_beside_the_folder_and_two_are_told_apart(tmp_path: Path, workspace: Workspace):
+    root = trees.write_adni(tmp_path / "images", stand_in)
+    table = (root / "ADNIMERGE.csv").rename(tmp_path / "ADNIMERGE.csv")
+    for folder in ("new", "old"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "ADNIMERGE.csv").write_bytes(table.read_bytes())
+    assert len(build_cohort("adni", root, workspace).visits) == 12
+    table.unlink()
+    with pytest.raises(
+        CohortError, match=r"one table .*, got \['../new/ADNIMERGE.csv', '../old/ADNIMERGE.csv'\]. Move all but one"
+    ):
+        build_cohort("adni", root, workspace)
 
 
 def test_two_links_to_one_file_stay_two_images(tmp_path: Path):
