@@ -26,7 +26,7 @@ from neurolatent.cohort.exclusion import Exclusion
 from neurolatent.cohort.readers.archive import ArchivedImage, Sessions, find_archived, name_sessions, session_name
 from neurolatent.cohort.readers.bids import is_bids, read_bids
 from neurolatent.cohort.readers.folder import naming_of, read_tables, require_roles
-from neurolatent.cohort.tables import Row
+from neurolatent.cohort.tables import Row, first_broken
 from neurolatent.errors import TableError
 
 MERGE, LIST, MRI = "merge", "images", "MRI"
@@ -143,8 +143,7 @@ def _series(
     person = found.participant
     name = "sub-ADNI" + re.sub(r"\W|_", "", person)
     if found.day is None:
-        reason = "expected the day of the scan in its folder's name or in a list of images, got neither. Add the list."
-        lost = Exclusion(found.image, found.image, reason, "error", "match")
+        lost = _without_day(descriptor, found.image, row)
         candidate = Candidate(name, session_name(None, found.number), "1", found.image, found.image, exclusion=lost)
         return Series(candidate, found.description, found.number or 0)
     day = found.day.toordinal()
@@ -153,6 +152,16 @@ def _series(
     reason = f"expected rows for {person}, got none. Add them, or leave the scan out."
     missing = Exclusion(found.image, "ADNIMERGE", reason, "warning", "match")
     return Series(join(descriptor, scan, people.get(person), missing=missing), found.description, found.number or 0)
+
+
+def _without_day(descriptor: Descriptor, image: str, row: Row | None) -> Exclusion:
+    """Say why an image has no day: no list names it, or what is wrong with the list's row."""
+    broken = first_broken([row and day_or_fault(descriptor.columns.date, row)[1]])
+    if broken is not None:
+        return Exclusion(image, *broken, "match")
+    told = f"a row of a list without one ({row.where}). Fill it" if row else "neither. Add the list"
+    reason = f"expected the day of the scan in its folder's name or in a list of images, got {told}."
+    return Exclusion(image, image, reason, "error", "match")
 
 
 def _dated(descriptor: Descriptor, found: ArchivedImage, row: Row | None) -> ArchivedImage:

@@ -156,6 +156,30 @@ def test_flat_folder_without_a_list_says_what_is_missing(
     assert "expected the day of the scan in its folder's name or in a list of images" in result.exclusions[0].reason
 
 
+@pytest.mark.parametrize(
+    ("day", "reason"),
+    [
+        ("4/18/06", "list.csv line 2: expected a day such as 2024-05-31 or 05/31/2024, got '4/18/06'."),
+        ("", "or in a list of images, got a row of a list without one (list.csv line 2). Fill it."),
+    ],
+)
+def test_a_list_whose_day_cannot_be_read_says_so(
+    tmp_path: Path,
+    workspace: Workspace,
+    write_image: Callable[..., Path],
+    write_csv: Callable[..., Path],
+    day: str,
+    reason: str,
+):
+    root = tmp_path / "flat"
+    write_csv(root / "ADNIMERGE.csv", *MERGE)
+    header = ("Image Data ID", "Subject", "Description", "Acq Date")
+    write_csv(root / "list.csv", header, ("I45107", "002_S_0295", "MP-RAGE", day))
+    write_image(root / "ADNI_002_S_0295_MR_MPR_Br_20070319113623975_S13408_I45107.nii")
+    (lost,) = build_cohort("adni", root, workspace).exclusions
+    assert reason in str(lost)
+
+
 @pytest.mark.parametrize(("first", "later"), [("ses-M000", "ses-M024"), ("ses-M00", "ses-M24")])
 def test_clinicas_bids_keeps_diagnoses_of_visits(
     tmp_path: Path,
