@@ -12,6 +12,8 @@ from neurolatent.errors import TableError
 
 SPREADSHEETS = frozenset({".xls", ".xlsx", ".ods"})
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons"}
+"""What tables are separated by, and what it is called; the third where commas stand in numbers."""
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,23 @@ def require_columns(rows: Sequence[Row], groups: Iterable[Sequence[str]], file: 
     """Refuse a table that has none of the columns of a group."""
     found = set(rows[0].cells) if rows else set[str]()
     for names in groups if rows else ():
-        if not found & {name.lower() for name in names}:
+        wanted = {name.lower() for name in names}
+        if not found & wanted:
+            _refuse_other_separator(found, wanted, file)
             msg = (
                 f"{file}: expected a column {' or '.join(names)}, got {sorted(found)}. Rename it, or use a descriptor."
             )
+            raise TableError(msg)
+
+
+def _refuse_other_separator(found: Iterable[str], wanted: set[str], file: str) -> None:
+    """Refuse a table whose first line holds the wanted column, but separated by something else than its ending says."""
+    own = DELIMITERS.get(Path(file).suffix.lower())
+    for other, called in SEPARATORS.items():
+        headers = (header.split(other) for header in found if other in header)
+        if own and own != other and any(wanted & {part.strip(' "') for part in parts} for parts in headers):
+            told = f"expected columns separated by {SEPARATORS[own]}, got what looks like {called}"
+            msg = f"{file}: {told}. Save it with {SEPARATORS[own]}, and numbers with points (64.5)."
             raise TableError(msg)
 
 

@@ -31,6 +31,7 @@ def only_error(result: BuildResult) -> str:
         (("sub-01", 0, "F"), "participants.tsv line 2, age: expected an age of 1 to 120 years, got 0."),
         (("sub-01", 400, "F"), "participants.tsv line 2, age: expected an age of 1 to 120 years, got 400."),
         (("sub-01", "89+", "F"), "participants.tsv line 2, age: expected a number or n/a, got '89+'."),
+        (("sub-01", "64,5", "F"), "participants.tsv line 2, age: expected a number or n/a, got '64,5'. Write 64.5."),
         (("sub-01", "nan", "F"), "participants.tsv line 2, age: expected a number or n/a, got 'nan'."),
         (
             ("sub-01", 70, "2"),
@@ -42,7 +43,7 @@ def test_bad_value_costs_one_scan_and_one_line(bids, workspace: Workspace, row, 
     message = only_error(build_cohort("bids", bids({"sub-01": [""], "sub-09": [""]}, row, GOOD), workspace))
     assert message.startswith(f"sub-01/anat/sub-01_T1w.nii.gz: {line}")
     assert message.endswith(
-        ("Correct the table, or write n/a.", "Correct the table.", "add the code to the descriptor.")
+        ("Correct the table, or write n/a.", "Correct the table.", "add the code to the descriptor.", "Write 64.5.")
     )
 
 
