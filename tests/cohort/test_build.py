@@ -301,3 +301,9 @@ def test_a_table_of_participants_with_sessions_is_one_of_sessions(
     rows = (("sub-1", "ses-1", 70.2), ("sub-1", "ses-2", 72.4))
     write_tsv(root / "participants.tsv", ("participant_id", "session_id", "age"), *rows)
     assert [visit.age_years for visit in build_cohort("bids", root, workspace).visits] == [70.2, 72.4]
+
+
+def test_a_participants_second_row_tells_what_the_first_lacks(bids, workspace: Workspace):
+    root = bids({"sub-01": [""], "sub-09": [""]}, ("sub-01", "n/a", "F"), ("sub-01", 70, "n/a"), GOOD)
+    told = {v.participant_id: (v.age_years, v.sex) for v in build_cohort("bids", root, workspace).visits}
+    assert told == {"sub-01": (70.0, "F"), "sub-09": (71.0, "F")}
