@@ -123,6 +123,7 @@ def test_a_table_that_is_not_required_is_not_taken_from_another_cohorts_folder(t
     trees.write_rows(
         tmp_path / "AIBL_DATA" / "AIBL_list.csv", [*rows, ("I5000", "12", "MRI", "MPRAGE ADNI confirmed", "4/18/2007")]
     )
+    assert build_cohort("adni", root, workspace).exclusions == ()
     trees.write_rows(root / "lists" / "mine.csv", [*rows, ("I6000", "001_S_1001", "MRI", "MPRAGE", "4/18/2017")])
     result = build_cohort("adni", root, workspace)
     assert [row.where for row in result.exclusions] == ["lists/mine.csv line 2"]
