@@ -2,18 +2,25 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from neurolatent.cohort.columns import SCORES, Column, Columns, Unit
 from neurolatent.cohort.descriptor import Descriptor
 from neurolatent.cohort.exclusion import Exclusion
-from neurolatent.cohort.tables import Row
+from neurolatent.cohort.tables import Row, merge_rows
 from neurolatent.errors import TableError
 
 Level = Literal["participant", "session", "scan"]
+Values = Mapping[str, Callable[[Row], str | None]]
+"""What a row says, by role."""
 VALUES = ("age", "sex", "site", "scanner_tesla", "months", "date", *SCORES)
 """Roles whose cells a candidate carries; the others are the readers' own business."""
+BEGINNINGS = ("age_at_entry", "birth_year", "entry_date")
+"""Roles that a scan's age is worked out from."""
+SHOWN = ("age", "sex")
+"""What is told of rows that contradict each other even where they agree in it."""
 SAME_AGE_YEARS = 0.1
 """Two rows of one person may differ by this much, as ages are computed from dates in more than one way."""
 
@@ -29,6 +36,8 @@ class Cell:
     """Of an age, where the data set itself states one; goes before the column's."""
     capped: bool = False
     """Whether the person may be older than this age."""
+    row: Row | None = None
+    """That gave it, where one did."""
 
 
 @dataclass(frozen=True)
@@ -96,17 +105,20 @@ def cells_of(descriptor: Descriptor, levels: Iterable[tuple[Level, Row | None]])
     for level, row in levels:
         if row is None:
             continue
-        for role, (names, missing) in wanted.items():
-            found = row.get(names, missing)
-            if found is not None and role not in cells:
-                cells[role] = Cell(found[1], f"{row.where}, {found[0]}", level)
+        for role, column in wanted.items():
+            found = None if role in cells else cell_of(column, row, level)
+            if found is not None:
+                cells[role] = found
     return cells
 
 
 def cell_of(column: Column | None, row: Row, level: Level = "session") -> Cell | None:
-    """Return a row's value in a column, `None` where it is missing."""
-    found = column and row.get(column.names, column.missing)
-    return Cell(found[1], f"{row.where}, {found[0]}", level) if found else None
+    """Return a row's value in a column, where it is missing that of further rows of its key, else `None`."""
+    for one in row.rows if column else ():
+        found = column and one.get(column.names, column.missing)
+        if found:
+            return Cell(found[1], f"{one.where}, {found[0]}", level, row)
+    return None
 
 
 def text_of(column: Column | None, row: Row) -> str | None:
@@ -127,45 +139,97 @@ def unnamed(image: str, example: str) -> Candidate:
     return Candidate("", "", "", image, image, exclusion=Exclusion(image, image, reason, "error", "match"))
 
 
+def index_table(
+    descriptor: Descriptor,
+    table: str,
+    rows: Iterable[Row],
+    key_of: Callable[[Row], str | None],
+    *,
+    values: Values | None = None,
+) -> dict[str, Row]:
+    """Give each key its one row of a table of the descriptor's.
+
+    Rows that agree count once, and one tells what another lacks. Rows that contradict each other in a value that a scan
+    would take from them carry that as their problem, as serious as the descriptor says.
+
+    Args:
+        descriptor: Columns, and how serious a contradiction in the table is.
+        table: By the descriptor's name for it.
+        rows: Of the table.
+        key_of: Whom or what a row speaks of.
+        values: What rows must agree in; by default whatever a scan may take.
+    """
+    asked = values_of(descriptor) if values is None else values
+    severity = descriptor.tables[table].contradictions
+    return merge_rows(rows, key_of, lambda one, other: _contrast(asked, one, other), severity=severity)
+
+
+def values_of(descriptor: Descriptor) -> Values:
+    """Return how to read from a row what a scan may take of it: values, what an age is worked out from, own columns."""
+    columns = {role: getattr(descriptor.columns, role) for role in BEGINNINGS}
+    columns = _wanted(descriptor) | {role: column for role, column in columns.items() if column is not None}
+    sexes = descriptor.columns.sex.codes if descriptor.columns.sex else {}
+    codes: dict[str, Mapping[str, str]] = {"diagnosis": descriptor.diagnosis.codes, "sex": sexes}
+    known = {role: {code.lower(): meaning for code, meaning in own.items()} for role, own in codes.items()}
+    return {role: partial(_meaning, column, known.get(role, {})) for role, column in columns.items()}
+
+
+def _meaning(column: Column, codes: Mapping[str, str], row: Row) -> str | None:
+    text = text_of(column, row)
+    return None if text is None else codes.get(text.lower().removesuffix(".0"), text)
+
+
+def _contrast(values: Values, one: Row, other: Row) -> tuple[str, str] | None:
+    """Return what each row says, `None` where they agree; a missing value contradicts nothing."""
+    said = {role: (value(one), value(other)) for role, value in values.items()}
+    differing = {role for role, (first, second) in said.items() if not _same(role, first, second)}
+    if not differing:
+        return None
+    shown = {role: both for role, both in said.items() if role in differing or (role in SHOWN and any(both))}
+    first, second = ({role: both[place] for role, both in shown.items()} for place in (0, 1))
+    return _list(first), _list(second)
+
+
+def _list(said: Mapping[str, str | None]) -> str:
+    return ", ".join(f"{role} {_show(role, text)}" for role, text in said.items())
+
+
+def _same(role: str, one: str | None, other: str | None) -> bool:
+    if one is None or other is None or one.lower() == other.lower():
+        return True
+    apart = abs(float(one) - float(other)) if _is_number(one) and _is_number(other) else None
+    return apart is not None and apart <= (SAME_AGE_YEARS if role in {"age", "age_at_entry"} else 0.0)
+
+
 def rows_agree(columns: Columns, first: Row, second: Row) -> bool:
-    """Whether two rows say the same of a person: each column equal, ages to 0.1 years or both missing."""
-    for role in Columns.model_fields:
-        column = getattr(columns, role)
-        if column is None:
-            continue
-        one, other = first.get(column.names, column.missing), second.get(column.names, column.missing)
-        if one == other:
-            continue
-        if role != "age" or one is None or other is None or not _close(one[1], other[1]):
-            return False
-    return True
+    """Whether two rows say the same of a person; ages to 0.1 years, and a missing value contradicts nothing."""
+    asked = {role: getattr(columns, role) for role in Columns.model_fields}
+    return all(_same(role, text_of(column, first), text_of(column, second)) for role, column in asked.items())
 
 
 def show_row(columns: Columns, row: Row) -> str:
     """Write down what a row says of a person, for a message."""
-    parts: list[str] = []
+    said: dict[str, str | None] = {}
     for role in Columns.model_fields:
         column = getattr(columns, role)
         if column is None or role == "participant" or not any(name.lower() in row.cells for name in column.names):
             continue
-        _, text = row.get(column.names, column.missing) or ("", "missing")
-        if role == "age" and _is_number(text):
-            text = f"{float(text):.2f}"
-        elif role == "sex":
-            text = column.codes.get(text, text)
-        parts.append(f"{role} {text}")
-    return ", ".join(parts)
+        text = text_of(column, row)
+        said[role] = column.codes.get(text, text) if role == "sex" else text
+    return _list(said)
 
 
-def _wanted(descriptor: Descriptor) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
+def _show(role: str, text: str | None) -> str:
+    if text is None:
+        return "missing"
+    return f"{float(text):.2f}" if role == "age" and _is_number(text) else text
+
+
+def _wanted(descriptor: Descriptor) -> dict[str, Column]:
     columns = {role: getattr(descriptor.columns, role) for role in VALUES}
     columns["diagnosis"] = descriptor.diagnosis.column
-    wanted = {role: (column.names, column.missing) for role, column in columns.items() if column is not None}
-    return wanted | {name: ((name,), ()) for name in descriptor.carry}
-
-
-def _close(one: str, other: str) -> bool:
-    return _is_number(one) and _is_number(other) and abs(float(one) - float(other)) <= SAME_AGE_YEARS
+    wanted = {role: column for role, column in columns.items() if column is not None}
+    return wanted | {name: Column(names=(name,)) for name in descriptor.carry}
 
 
 def _is_number(text: str) -> bool:

@@ -1,6 +1,7 @@
 """From a candidate's cells to a checked visit, or to the reason why the scan is left out."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -17,6 +18,7 @@ MONTHS_PER_YEAR = 12
 SCORE_VALUES: Mapping[str, Sequence[float]] = {"mmse": range(31), "cdr": (0, 0.5, 1, 2, 3)}
 FINEST_AGE_YEARS = 0.01
 """No table is believed to know an age better than to some days."""
+DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 Code = TypeVar("Code", bound=str)
 
 
@@ -84,7 +86,8 @@ def number(cell: Cell) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        msg = f"{cell.where}: expected a number or {MISSING}, got {cell.text!r}. Correct the table."
+        mend = f"Write {cell.text.replace(',', '.')}" if DECIMAL_COMMA.fullmatch(cell.text) else "Correct the table"
+        msg = f"{cell.where}: expected a number or {MISSING}, got {cell.text!r}. {mend}."
         raise TableError(msg)
     return value
 

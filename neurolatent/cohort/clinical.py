@@ -70,14 +70,16 @@ def join(descriptor: Descriptor, scan: FoundScan, person: Person | None, *, miss
     around = nearest_first(person.visits, scan.day, window_days=descriptor.diagnosis.window_days)
     rows: list[Row | None] = [scan.row, *(visit.row for visit in around), person.row]
     level_of: list[Level] = ["scan", *("session" for _ in around), "participant"]
-    broken = first_broken(rows)
-    if broken is not None:
-        return Candidate(*key, exclusion=Exclusion(scan.image, *broken, "check"), day=scan.day)
     cells = cells_of(descriptor, zip(level_of, rows, strict=True)) | _diagnosis(person, around)
     own = cells_of(descriptor, [("participant", person.row)])
     cells |= {role: own[role] for role in LASTING if role in own}
     if "age" in cells and cells["age"].level != "scan":
         del cells["age"]  # of a visit, or at entry: what it was at the scan is worked out below
+    unreadable = (row for row in rows if row is not None and not row.contradicts)
+    # A visit that is told of in two ways is no matter for scans that take nothing from it.
+    broken = first_broken([*unreadable, person.row, *(cell.row for cell in cells.values())])
+    if broken is not None:
+        return Candidate(*key, exclusion=Exclusion(scan.image, *broken, "check"), day=scan.day)
     try:
         age = person.age_on(scan.day)
     except TableError as error:
@@ -87,8 +89,11 @@ def join(descriptor: Descriptor, scan: FoundScan, person: Person | None, *, miss
 
 def _diagnosis(person: Person, around: Iterable[ClinicalVisit]) -> dict[str, Cell]:
     """Return the diagnosis of the nearest visit that has one."""
-    for visit in around if person.diagnose else ():
-        found = person.diagnose and person.diagnose(visit.row)
-        if found:
-            return {"diagnosis": Cell(found, visit.row.where, "session")}
+    if person.diagnose is None:
+        return {}
+    for visit in around:
+        for row in visit.row.rows:
+            found = person.diagnose(row)
+            if found:
+                return {"diagnosis": Cell(found, row.where, "session", visit.row)}
     return {}

@@ -1,13 +1,32 @@
 """Where values stand in a cohort's tables, and how they are written there."""
 
-from typing import Literal
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from neurolatent.cohort.visits import Sex
 
+EXAMPLE = date(2024, 5, 31)
+"""No other reading of its numbers is a day."""
+MOST_TESLA = 15
+"""Nobody was scanned in a stronger field."""
+Tesla = Annotated[float, Field(gt=0, le=MOST_TESLA)]
+Meaning = TypeVar("Meaning")
 YEARS_PER_UNIT = {"years": 1.0, "months": 1 / 12, "weeks": 7 / 365.25, "days": 1 / 365.25}
 Unit = Literal["years", "months", "weeks", "days"]
+
+
+def one_meaning_each(codes: Mapping[str, Meaning]) -> Mapping[str, Meaning]:
+    """Refuse codes that differ in case alone and yet in meaning: tables are read whatever the case."""
+    known: dict[str, tuple[str, Meaning]] = {}
+    for code, meaning in codes.items():
+        other, same = known.setdefault(code.lower(), (code, meaning))
+        if meaning != same:
+            msg = f"should give a code one meaning whatever its case, not {other!r} {same!r} and {code!r} {meaning!r}"
+            raise ValueError(msg)
+    return codes
 
 
 class Part(BaseModel):
@@ -25,6 +44,13 @@ class Column(Part):
     """What stands for a missing value in this column, beside `n/a` and the empty cell."""
 
 
+def _tells_the_day(form: str) -> bool:
+    try:
+        return datetime.strptime(EXAMPLE.strftime(form), form).replace(tzinfo=UTC).date() == EXAMPLE
+    except ValueError:
+        return False
+
+
 class AmountColumn(Column):
     """A column of ages or of times."""
 
@@ -39,17 +65,25 @@ class DayColumn(Column):
     formats: tuple[str, ...] = ("%Y-%m-%d",)
     """How a day is written, in the letters of strftime; the first that fits is taken. A time of day may follow."""
 
+    @field_validator("formats")
+    @classmethod
+    def _tell_the_day(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(_tells_the_day(form) for form in value):
+            msg = "should each tell day, month and year in the letters of strftime, as %Y-%m-%d does"
+            raise ValueError(msg)
+        return value
+
 
 class SexColumn(Column):
     """The column of sex and what its codes mean."""
 
-    codes: dict[str, Sex]
+    codes: Annotated[dict[str, Sex], AfterValidator(one_meaning_each)]
 
 
 class TeslaColumn(Column):
     """The column of field strengths, and what its words mean where it has words."""
 
-    codes: dict[str, float] = Field(default_factory=dict[str, float])
+    codes: Annotated[dict[str, Tesla], AfterValidator(one_meaning_each)] = Field(default_factory=dict[str, float])
 
 
 class Columns(Part):

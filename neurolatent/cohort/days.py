@@ -2,21 +2,34 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
-from neurolatent.cohort.columns import DayColumn
+from neurolatent.cohort.columns import EXAMPLE, DayColumn
 from neurolatent.cohort.tables import Row
 from neurolatent.errors import TableError
 
 TIME_OF_DAY = re.compile(r"[T _]\d{1,2}[:_].*")
-EXAMPLE = date(2024, 5, 31)
 DAYS_PER_YEAR = 365.25
 
 
 def day_of(column: DayColumn | None, row: Row) -> date | None:
-    """Return the day that a row tells, `None` where it tells none."""
-    found = column and row.get(column.names, column.missing)
-    return read_day(found[1], column.formats, f"{row.where}, {found[0]}") if column and found else None
+    """Return the day that a row, or a further row of its key, tells; `None` where none does."""
+    for one in row.rows if column else ():
+        found = column and one.get(column.names, column.missing)
+        if column and found:
+            return read_day(found[1], column.formats, f"{one.where}, {found[0]}")
+    return None
+
+
+def day_or_fault(column: DayColumn | None, row: Row) -> tuple[date | None, Row]:
+    """Return a row's day; a row that cannot be read, or whose day cannot, carries the fault."""
+    if row.problem is not None:
+        return None, row
+    try:
+        return day_of(column, row), row
+    except TableError as error:
+        return None, replace(row, problem=str(error).partition(": ")[2])
 
 
 def read_day(text: str, formats: Iterable[str], where: str) -> date:

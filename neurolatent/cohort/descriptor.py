@@ -7,13 +7,20 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from string import Formatter
-from typing import Any, Literal, get_origin
+from typing import Annotated, Any, Literal, get_origin
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
-from neurolatent.cohort.columns import SCORES, Column, Columns, Part
+from neurolatent.cohort.columns import SCORES, Column, Columns, Part, Tesla, one_meaning_each
 from neurolatent.cohort.exclusion import Severity
-from neurolatent.cohort.visits import COLUMNS, MISSING, Diagnosis, Visit
+from neurolatent.cohort.visits import COLUMNS, MISSING, Diagnosis, Visit, plain_ending
 from neurolatent.content import content_folder
 from neurolatent.errors import CohortError
 from neurolatent.provenance import hash_settings
@@ -26,11 +33,19 @@ class DiagnosisRule(Part):
     source: str
     same_for_all: Diagnosis | None = None
     column: Column | None = None
-    codes: dict[str, Diagnosis] = Field(default_factory=dict)
+    codes: Annotated[dict[str, Diagnosis], AfterValidator(one_meaning_each)] = Field(default_factory=dict)
     window_days: int | None = Field(default=None, ge=0)
     """How far from the scan a clinical visit may lie to speak of it."""
     cdr05: Diagnosis | Literal["drop"] | None = None
     """What a Clinical Dementia Rating of 0.5 means where the rating is the diagnosis; set by `--cdr05` otherwise."""
+
+    @model_validator(mode="after")
+    def _is_reached_in_one_way(self) -> "DiagnosisRule":
+        if self.same_for_all is not None and self.column is not None:
+            names = list(self.column.names)
+            msg = f"should have same_for_all or a column, not both, {self.same_for_all!r} and the column {names}"
+            raise ValueError(msg)
+        return self
 
 
 class Choice(Part):
@@ -82,11 +97,16 @@ class Naming(Part):
             if not used <= known.keys():
                 msg = f"should use the groups of the pattern, {sorted(known)}, not {sorted(used - known.keys())}"
                 raise ValueError(msg)
+            try:
+                template.format_map(dict.fromkeys(known, "1"))
+            except ValueError as error:
+                msg = f"should put texts together, as 'sub-{{participant}}' does, not {template!r} ({error})"
+                raise ValueError(msg) from error
         return self
 
     def groups(self, path: str) -> dict[str, str] | None:
-        """Return what a path says, by group; `None` where it does not fit."""
-        parts = re.search(self.pattern, path)
+        """Return what a path says, by group; `None` where it does not fit, whatever the case of its ending."""
+        parts = re.search(self.pattern, plain_ending(path))
         return parts and {name: text or self.absent.get(name, "") for name, text in parts.groupdict().items()}
 
     def key(self, groups: Mapping[str, str]) -> tuple[str, str, str]:
@@ -95,10 +115,22 @@ class Naming(Part):
         return self.participant.format_map(groups), self.session.format_map(groups), run
 
 
+def _is_below(pattern: str) -> str:
+    """Refuse a pattern that names nothing below a folder, or that no search understands."""
+    parts = pattern.split("/")
+    if {"", ".", ".."} & {*parts} or any("**" in part and part != "**" for part in parts) or parts[-1] == "**":
+        msg = "should be a pattern of files below the folder, such as '*.csv' or '**/*.nii', `**` a part of its own"
+        raise ValueError(msg)
+    return pattern
+
+
+Pattern = Annotated[str, AfterValidator(_is_below)]
+
+
 class Images(Part):
     """Which files below the source folder are the cohort's T1w scans."""
 
-    patterns: tuple[str, ...]
+    patterns: tuple[Pattern, ...]
     """Shell patterns relative to the source folder."""
     naming: Naming | None = None
     linear_spaces: tuple[str, ...] = ()
@@ -123,7 +155,7 @@ class Images(Part):
 class TableFiles(Part):
     """Where one of the cohort's tables is."""
 
-    files: tuple[str, ...] = Field(min_length=1)
+    files: tuple[Pattern, ...] = Field(min_length=1)
     """Shell patterns of its name; looked for in the source folder, around it and below it."""
     nearby: bool = True
     """Whether to look around and below too, and not in the folder alone: not for names that are anybody's."""
@@ -202,9 +234,9 @@ class Descriptor(Part):
     tables: dict[str, TableFiles] = Field(default_factory=dict)
     """By the names that the reader asks for."""
     columns: Columns
-    scanner_tesla: float | None = None
+    scanner_tesla: Tesla | None = None
     """Of all scans, where no column tells it and sites do not differ."""
-    scanner_tesla_by_site: dict[str, float] = Field(default_factory=dict)
+    scanner_tesla_by_site: dict[str, Tesla] = Field(default_factory=dict)
     diagnosis: DiagnosisRule
     licence: Licence
     expected: Expected = Expected()
@@ -300,7 +332,9 @@ def _one_line(file: str, error: ValidationError) -> str:
     elif first["type"] == "missing":
         what = "expected a value, got none"
     else:
-        what = f"{first['msg'].removeprefix('Value error, ')}, got {first['input']!r}"
+        what = first["msg"].removeprefix("Value error, ")
+        if not isinstance(first["input"], dict):  # a whole part of the file: the message says what is wrong in it
+            what += f", got {first['input']!r}"
     more = f" ({len(problems) - 1} more to correct.)" if len(problems) > 1 else ""
     return f"{file}: {where}: {what}. Correct this key; cohorts/README.md explains all of them.{more}"
 

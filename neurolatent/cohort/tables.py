@@ -12,6 +12,8 @@ from neurolatent.errors import TableError
 
 SPREADSHEETS = frozenset({".xls", ".xlsx", ".ods"})
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons"}
+"""What tables are separated by, and what it is called; the third where commas stand in numbers."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,15 @@ class Row:
     """Why the row cannot be used."""
     severity: Severity = "error"
     """Of the problem: a warning where the cohort is known for it."""
+    contradicts: bool = False
+    """Whether the problem is another row of the same key: the cells are readable, but nobody knows which hold."""
+    also: tuple["Row", ...] = ()
+    """Further rows of the same key, which tell what this one lacks."""
+
+    @property
+    def rows(self) -> tuple["Row", ...]:
+        """Return the row and the further ones of its key."""
+        return self, *self.also
 
     @property
     def where(self) -> str:
@@ -83,10 +94,23 @@ def require_columns(rows: Sequence[Row], groups: Iterable[Sequence[str]], file: 
     """Refuse a table that has none of the columns of a group."""
     found = set(rows[0].cells) if rows else set[str]()
     for names in groups if rows else ():
-        if not found & {name.lower() for name in names}:
+        wanted = {name.lower() for name in names}
+        if not found & wanted:
+            _refuse_other_separator(found, wanted, file)
             msg = (
                 f"{file}: expected a column {' or '.join(names)}, got {sorted(found)}. Rename it, or use a descriptor."
             )
+            raise TableError(msg)
+
+
+def _refuse_other_separator(found: Iterable[str], wanted: set[str], file: str) -> None:
+    """Refuse a table whose first line holds the wanted column, but separated by something else than its ending says."""
+    own = DELIMITERS.get(Path(file).suffix.lower())
+    for other, called in SEPARATORS.items():
+        headers = (header.split(other) for header in found if other in header)
+        if own and own != other and any(wanted & {part.strip(' "') for part in parts} for parts in headers):
+            told = f"expected columns separated by {SEPARATORS[own]}, got what looks like {called}"
+            msg = f"{file}: {told}. Save it with {SEPARATORS[own]}, and numbers with points (64.5)."
             raise TableError(msg)
 
 
@@ -98,22 +122,51 @@ def index_rows(
     *,
     severity: Severity = "error",
 ) -> dict[str, Row]:
-    """Give each key its one row; rows that agree count once, rows that contradict each other carry the problem."""
+    """Give each key its one row, where two rows agree or not as a whole: see `merge_rows`."""
+    return merge_rows(
+        rows, key_of, lambda one, other: None if agree(one, other) else (show(one), show(other)), severity=severity
+    )
+
+
+def merge_rows(
+    rows: Iterable[Row],
+    key_of: Callable[[Row], str | None],
+    contrast: Callable[[Row, Row], tuple[str, str] | None],
+    *,
+    severity: Severity = "error",
+) -> dict[str, Row]:
+    """Give each key its one row; rows that agree count once, rows that contradict each other carry the problem.
+
+    Args:
+        rows: Of one table.
+        key_of: Whom or what a row speaks of; `None` of nothing.
+        contrast: What each of two rows says that contradict each other; `None` where they agree.
+        severity: Of a contradiction.
+    """
     index: dict[str, Row] = {}
     for row in rows:
         key = key_of(row)
-        if key is None:
+        first = None if key is None else index.setdefault(key, row)
+        if key is None or first is None or first is row or first.problem:
             continue
-        first = index.setdefault(key, row)
-        if first is row or first.problem:
-            continue
-        if row.problem or not agree(first, row):
+        index[key] = row if row.problem else _joined(key, first, row, contrast, severity)
+    return index
+
+
+def _joined(
+    key: str, first: Row, row: Row, contrast: Callable[[Row, Row], tuple[str, str] | None], severity: Severity
+) -> Row:
+    joined = replace(first, also=(*first.also, row))
+    for one in (replace(first, also=()), *first.also):
+        said = contrast(one, row)
+        if said is not None:
+            other = f"line {row.line}" if row.file == one.file else row.where
             contradiction = (
                 f"expected one row for {key}, got rows that contradict each other: "
-                f"line {first.line} ({show(first)}) and line {row.line} ({show(row)}). Correct or remove one."
+                f"line {one.line} ({said[0]}) and {other} ({said[1]}). Correct or remove one."
             )
-            index[key] = row if row.problem else replace(first, problem=contradiction, severity=severity)
-    return index
+            return replace(joined, problem=contradiction, severity=severity, contradicts=True)
+    return joined
 
 
 def _row(file: str, number: int, header: list[str], cells: list[str]) -> Row:

@@ -23,6 +23,7 @@ DAYS_PER_MONTH = 30.4375
 ORIGINAL_ID = "original_participant_id"
 """The column in which a pooled workspace keeps what a person was called before."""
 DICOM = ".dcm"
+IMAGE_ENDING = re.compile(r"\.(?:nii(?:\.gz)?|img|hdr|dcm|mgz)$", re.IGNORECASE)
 KEY_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 """What a participant, session or run may be called: the parts become file names."""
 
@@ -114,6 +115,11 @@ def check_age(age_years: float, where: str) -> float:
         msg = f"{where}: {expected}, got {age_years:g}. Correct the table, or write {MISSING}."
         raise TableError(msg)
     return age_years
+
+
+def plain_ending(path: str) -> str:
+    """Write an image's ending in lower case, as patterns do: some systems and tools write `.NII.GZ`."""
+    return IMAGE_ENDING.sub(lambda ending: ending[0].lower(), path)
 
 
 def dicom_slices(folder: Path) -> set[Path]:

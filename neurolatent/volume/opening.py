@@ -31,8 +31,9 @@ TRAILER = struct.Struct("<II")
 def open_image(path: Path) -> SpatialImage:
     """Return an image whose voxels are not read yet."""
     _refuse_unreadable(path)
-    if path.suffix in PAIR:
-        _refuse_unreadable(path.with_suffix(PAIR[path.suffix]))
+    partner = _partner(path)
+    if partner is not None:
+        _refuse_unreadable(partner)
     if not path.name.lower().endswith(ENDINGS):
         ending = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
         msg = f"{path.name}: expected a NIfTI or MGZ image, got the ending {ending!r}. Convert it to NIfTI."
@@ -55,11 +56,11 @@ def hash_input(path: Path) -> str:
     if path.is_dir():
         return hash_settings(sorted(hash_file(file) for file in path.iterdir() if file.is_file()))
     _refuse_unreadable(path)
-    if path.suffix not in PAIR:
+    partner = _partner(path)
+    if partner is None:
         return hash_file(path)
-    other = path.with_suffix(PAIR[path.suffix])
-    _refuse_unreadable(other)
-    return hash_settings(sorted([hash_file(path), hash_file(other)]))
+    _refuse_unreadable(partner)
+    return hash_settings(sorted([hash_file(path), hash_file(partner)]))
 
 
 def check_size(image: SpatialImage, name: str) -> tuple[str, ...]:
@@ -121,6 +122,12 @@ def without_remarks() -> Generator[None]:
             yield
     finally:
         nibabel_logger.disabled = before
+
+
+def _partner(path: Path) -> Path | None:
+    """Return the other file of a pair, in the case of the one."""
+    other = PAIR.get(path.suffix.lower())
+    return other and path.with_suffix(other.upper() if path.suffix.isupper() else other)
 
 
 def _refuse_unreadable(path: Path) -> None:

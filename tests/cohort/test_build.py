@@ -33,6 +33,7 @@ def only_error(result: BuildResult) -> str:
         (("sub-01", "89?", "F"), "participants.tsv line 2, age: expected a number or n/a, got '89?'."),
         (("sub-01", "<89", "F"), "participants.tsv line 2, age: expected a number or n/a, got '<89'."),
         (("sub-01", "400+", "F"), "participants.tsv line 2, age: expected an age of 1 to 120 years, got 400."),
+        (("sub-01", "64,5", "F"), "participants.tsv line 2, age: expected a number or n/a, got '64,5'. Write 64.5."),
         (("sub-01", "nan", "F"), "participants.tsv line 2, age: expected a number or n/a, got 'nan'."),
         (
             ("sub-01", 70, "2"),
@@ -44,7 +45,7 @@ def test_bad_value_costs_one_scan_and_one_line(bids, workspace: Workspace, row, 
     message = only_error(build_cohort("bids", bids({"sub-01": [""], "sub-09": [""]}, row, GOOD), workspace))
     assert message.startswith(f"sub-01/anat/sub-01_T1w.nii.gz: {line}")
     assert message.endswith(
-        ("Correct the table, or write n/a.", "Correct the table.", "add the code to the descriptor.")
+        ("Correct the table, or write n/a.", "Correct the table.", "add the code to the descriptor.", "Write 64.5.")
     )
 
 
@@ -325,3 +326,9 @@ def test_a_table_of_participants_with_sessions_is_one_of_sessions(
     rows = (("sub-1", "ses-1", 70.2), ("sub-1", "ses-2", 72.4))
     write_tsv(root / "participants.tsv", ("participant_id", "session_id", "age"), *rows)
     assert [visit.age_years for visit in build_cohort("bids", root, workspace).visits] == [70.2, 72.4]
+
+
+def test_a_participants_second_row_tells_what_the_first_lacks(bids, workspace: Workspace):
+    root = bids({"sub-01": [""], "sub-09": [""]}, ("sub-01", "n/a", "F"), ("sub-01", 70, "n/a"), GOOD)
+    told = {v.participant_id: (v.age_years, v.sex) for v in build_cohort("bids", root, workspace).visits}
+    assert told == {"sub-01": (70.0, "F"), "sub-09": (71.0, "F")}

@@ -91,6 +91,60 @@ def test_wrong_value_is_one_line_that_names_file_and_key(tmp_path: Path, old: st
     assert "\n" not in str(caught.value)
 
 
+IXI_SITE = '"sub-IXI{participant}"'
+
+
+@pytest.mark.parametrize(
+    ("shipped", "old", "new", "match"),
+    [
+        ("bids", '"sub-*/anat/*_T1w.nii"', '"/data/*.nii"', r"images.patterns.0: should be a pattern .* got '/data/"),
+        ("bids", '"sub-*/anat/*_T1w.nii"', '"**.nii"', r"images.patterns.0: should be a pattern .* got '\*\*.nii'"),
+        ("bids", '"sub-*/anat/*_T1w.nii"', '""', r"images.patterns.0: should be a pattern .* got ''"),
+        ("bids", '"sub-*/anat/*_T1w.nii"', '"../*.nii"', r"images.patterns.0: should be a pattern .* got '../\*.nii'"),
+        ("table", '"*.tsv", "*.csv"', '"*.tsv", "/a/x.csv"', r"tables.scans.files.1: should be .* got '/a/x.csv'"),
+        (
+            "ixi",
+            IXI_SITE,
+            '"{participant:03d}"',
+            r"images.naming: should put .* not '{participant:03d}'",
+        ),
+        ("ixi", IXI_SITE, '"{participant!x}"', r"images.naming: should put .* not '{participant!x}'"),
+        ("ixi", IXI_SITE, '"{participant"', r"images.naming: expected '}'"),
+        ("bids", 'F = "F", female', 'F = "F", f = "M", female', r"sex.codes: .* not 'F' 'F' and 'f' 'M'"),
+        ("bids", 'CN = "CN", HC', 'CN = "CN", cn = "AD", HC', r"diagnosis.codes: .* not 'CN' 'CN' and 'cn' 'AD'"),
+        ("adni", '"3 Tesla MRI" = 3.0', '"1.5 tesla MRI" = 3', r"scanner_tesla.codes: .* and '1.5 tesla MRI' 3.0"),
+        (
+            "bids",
+            "column = {",
+            'same_for_all = "CN"\ncolumn = {',
+            r"diagnosis: should have .*'CN' and the column",
+        ),
+        ("ixi", "HH = 3.0", "HH = -3.0", r"scanner_tesla_by_site.HH: .* greater than 0, got -3.0"),
+        ("ixi", "HH = 3.0", "HH = 30000", r"scanner_tesla_by_site.HH: .* less than or equal to 15, got 30000"),
+        ("oasis1", "scanner_tesla = 1.5", "scanner_tesla = 0", r"scanner_tesla: .* greater than 0, got 0"),
+        (
+            "adni",
+            '"3 Tesla MRI" = 3.0',
+            '"3 Tesla MRI" = 30',
+            r"scanner_tesla.codes.3 Tesla MRI: .* to 15, got 30",
+        ),
+        (
+            "adni",
+            '"%m/%d/%Y"] }\nentry',
+            '"%Q"] }\nentry',
+            r"columns.date.formats: should each tell .* got \['%Y-%m-%d', '%Q'\]",
+        ),
+        ("adni", '"%m/%d/%Y"] }\nentry', '"%m/%d"] }\nentry', r"columns.date.formats: should each .* got .*'%m/%d'\]"),
+    ],
+)
+def test_what_would_fail_or_mislead_later_is_refused_when_read(
+    tmp_path: Path, shipped: str, old: str, new: str, match: str
+):
+    with pytest.raises(CohortError, match=rf"^{shipped}.toml: .*{match}") as caught:
+        read_descriptor(edited(tmp_path, old, new, shipped=shipped))
+    assert "\n" not in str(caught.value)
+
+
 def for_testing(column: str, values: str = '["yes"]') -> str:
     return f"""carry = ["kept"]
 

@@ -83,6 +83,28 @@ def test_unreadable_table_says_what_to_do(tmp_path: Path, name: str, content: by
         read_table(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    ("name", "header", "match"),
+    [
+        (
+            "t.csv",
+            "RID;AGE",
+            "separated by commas, got what looks like semicolons. Save it with commas, and",
+        ),
+        ("t.csv", '"AGE";"RID";"X"', "separated by commas, got what looks like semicolons"),
+        ("t.csv", "RID\tAGE", "separated by commas, got what looks like tabs. Save it with commas"),
+        ("t.tsv", "AGE,RID", "separated by tabs, got what looks like commas. Save it with tabs"),
+        ("t.tsv", "AGE; RID", "separated by tabs, got what looks like semicolons"),
+    ],
+)
+def test_a_table_with_another_separator_is_told_apart_from_one_without_the_column(
+    tmp_path: Path, name: str, header: str, match: str
+):
+    (tmp_path / name).write_text(f"{header}\n1;64,5\n", encoding="utf-8")
+    with pytest.raises(TableError, match=rf"^{name}: expected columns {match}"):
+        require_columns(read_table(tmp_path / name), [("RID",)], name)
+
+
 def test_lacking_column_is_named_with_those_found(tmp_path: Path):
     path = tmp_path / "t.csv"
     path.write_text("subject,age\na,70\n", encoding="utf-8")

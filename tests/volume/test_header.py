@@ -207,6 +207,14 @@ def test_an_analyze_image_is_refused_for_its_missing_orientation(tmp_path):
         read_scan(tmp_path / "scan.img")
 
 
+def test_a_pair_of_files_with_endings_in_capitals_counts_as_one_image(tmp_path):
+    for ending in ("IMG", "HDR"):
+        (tmp_path / f"x.{ending}").write_bytes(ending.encode())
+    before = hash_input(tmp_path / "x.IMG")
+    (tmp_path / "x.HDR").write_bytes(b"another")
+    assert hash_input(tmp_path / "x.IMG") != before
+
+
 def test_a_pair_of_files_counts_as_one_image(tmp_path):
     header, voxels = tmp_path / "scan.hdr", tmp_path / "scan.img"
     nib.save(nib.Nifti1Pair(values(), AFFINE), voxels)

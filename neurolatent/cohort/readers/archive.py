@@ -12,7 +12,7 @@ from neurolatent.cohort.readers.folder import find_images, naming_of
 from neurolatent.cohort.visits import DICOM
 from neurolatent.errors import TableError
 
-FILE_NUMBER = re.compile(r"_I(\d+)\.nii(?:\.gz)?$")
+FILE_NUMBER = re.compile(r"_I(\d+)\.nii(?:\.gz)?$", re.IGNORECASE)
 SESSION_DAYS = 30
 """Images so near to each other are of one visit: a scan that failed is repeated within weeks."""
 VISIT_CODE = re.compile(r"(?:m|y)0*(\d+)", re.IGNORECASE)
@@ -40,7 +40,7 @@ def find_archived(descriptor: Descriptor, root: Path) -> list[ArchivedImage | st
     """Return every image, or its bare path where the path says nothing; the files of a DICOM series count once."""
     naming = naming_of(descriptor)
     found: dict[str, ArchivedImage | str] = {}
-    for path in find_images(root, descriptor.images.patterns, naming.example):
+    for path in find_images(root, descriptor.images.patterns, naming):
         image = path.rpartition("/")[0] if path.lower().endswith(DICOM) else path
         if image in found:
             continue

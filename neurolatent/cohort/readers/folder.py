@@ -1,13 +1,20 @@
 """What lies in a cohort's folder: images by pattern, tables by name."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from neurolatent.cohort.candidates import Source
 from neurolatent.cohort.descriptor import Descriptor, Naming, TableFiles
 from neurolatent.cohort.tables import Row, has_columns, read_table, require_columns
+from neurolatent.cohort.visits import plain_ending
 from neurolatent.errors import CohortError
+
+Rest = tuple[str, ...]
+"""What is left of a pattern below a folder, part by part."""
+ANY_FOLDERS = "**"
 
 
 @dataclass(frozen=True)
@@ -18,12 +25,74 @@ class Tables:
     files: tuple[Path, ...]
 
 
-def find_images(source: Path, patterns: Iterable[str], example: str) -> list[str]:
+def find_images(source: Path, patterns: Iterable[str], naming: Naming) -> list[str]:
     """Return the images' paths relative to the source, sorted; refuse a folder without any."""
-    found = sorted({path.relative_to(source).as_posix() for pattern in patterns for path in source.glob(pattern)})
+    found = find_files(source, patterns, fits=lambda path: naming.groups(path) is not None)
     if not found:
-        msg = f"{source}: expected images such as {example} in or below it, found none. Check the path."
+        msg = f"{source}: expected images such as {naming.example} in or below it, found none. Check the path."
         raise CohortError(msg)
+    return found
+
+
+def find_files(source: Path, patterns: Iterable[str], *, fits: Callable[[str], bool] = bool) -> list[str]:
+    """Return the paths below a folder that a pattern fits, relative to it and sorted.
+
+    Links to folders are followed, also out of the source: what lies there is refused later, in a line of its own, and
+    not passed over. The case of an image's ending does not matter.
+
+    Args:
+        source: The folder.
+        patterns: Shell patterns; `**` stands for any number of folders.
+        fits: Which of several paths that links make to one file is taken; then the one without links is.
+    """
+    root = Path(os.path.realpath(source))
+    whole = {tuple(plain_ending(pattern).split("/")) for pattern in patterns}
+    paths: dict[Path, list[str]] = {}
+    for path, place in _walk(source, root, (), _from_here(whole), frozenset({root, *root.parents})):
+        paths.setdefault(place, []).append(path)
+    return sorted(
+        min(own, key=lambda path: (not fits(path), root / path != place, path)) for place, own in paths.items()
+    )
+
+
+def _walk(
+    folder: Path, place: Path, parts: tuple[str, ...], rest: set[Rest], above: frozenset[Path]
+) -> Iterator[tuple[str, Path]]:
+    """Yield each path that fits, and where it lies when links to folders are followed; never below itself."""
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name) if rest else []
+    except OSError:
+        return
+    here = [pattern[0] for pattern in rest if len(pattern) == 1]
+    for entry in entries:
+        name = plain_ending(entry.name)
+        if any(fnmatchcase(name, pattern) for pattern in here):
+            yield "/".join((*parts, entry.name)), place / entry.name
+        if _is_folder(entry):
+            inner = Path(os.path.realpath(entry.path)) if entry.is_symlink() else place / entry.name
+            if inner not in above:
+                below = _below(rest, entry.name)
+                yield from _walk(Path(entry.path), inner, (*parts, entry.name), below, above | {inner})
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
+
+
+def _below(rest: Iterable[Rest], folder: str) -> set[Rest]:
+    inside = {pattern[1:] for pattern in rest if len(pattern) > 1 and fnmatchcase(folder, pattern[0])}
+    return _from_here(inside | {pattern for pattern in rest if pattern[0] == ANY_FOLDERS})
+
+
+def _from_here(rest: Iterable[Rest]) -> set[Rest]:
+    """Add what is left where `**` stands for no folder."""
+    found: set[Rest] = set()
+    for pattern in rest:
+        skipped = next((place for place, part in enumerate(pattern) if part != ANY_FOLDERS), 0)
+        found |= {pattern[place:] for place in range(skipped + 1)}
     return found
 
 
@@ -66,12 +135,12 @@ def naming_of(descriptor: Descriptor) -> Naming:
 
 
 def _find(wanted: TableFiles, source: Source) -> list[Path]:
-    """Look in the folder for tables, the folder, its parent, below the folder, and beside it."""
+    """Look in the folder for tables, the folder, its parent, below the folder, and in the folders beside it."""
     for place in _places(wanted, source):
         found = sorted(path for path in place if path.is_file() and has_columns(path, wanted.having))
         if len(found) > 1 and not wanted.many:
-            names = [path.name for path in found]
-            msg = f"{source.root}: expected one table {list(wanted.files)}, got {names}. Move all but one away."
+            paths = [Path(os.path.relpath(path, source.root)).as_posix() for path in found]
+            msg = f"{source.root}: expected one table {list(wanted.files)}, got {paths}. Move all but one away."
             raise CohortError(msg)
         if found:
             return found
@@ -90,4 +159,5 @@ def _places(wanted: TableFiles, source: Source) -> Iterator[set[Path]]:
     if wanted.nearby:
         yield {path for pattern in wanted.files for path in around.glob(pattern)}
         yield {path for pattern in wanted.files for path in root.rglob(pattern)}
+    if wanted.nearby and wanted.required:  # what a cohort can do without may be another cohort's there
         yield {path for pattern in wanted.files for path in around.glob(f"*/{pattern}")}

@@ -10,15 +10,14 @@ from neurolatent.cohort.candidates import (
     Reading,
     Source,
     cells_of,
-    rows_agree,
-    show_row,
+    index_table,
     text_of,
     unnamed,
 )
 from neurolatent.cohort.descriptor import Descriptor, Naming
 from neurolatent.cohort.exclusion import Exclusion
 from neurolatent.cohort.readers.folder import find_images, naming_of, read_tables, require_roles
-from neurolatent.cohort.tables import Row, first_broken, index_rows
+from neurolatent.cohort.tables import Row, first_broken
 
 TABLE = "people"
 
@@ -27,7 +26,7 @@ def read_names(descriptor: Descriptor, source: Source) -> Reading:
     """Find the images and give each its row."""
     require_roles(descriptor, [TABLE], ["participant"])
     naming = naming_of(descriptor)
-    images = find_images(source.root, descriptor.images.patterns, naming.example)
+    images = find_images(source.root, descriptor.images.patterns, naming)
     tables = read_tables(descriptor, source, {TABLE: ("participant", "age", "sex")})
     rows = _index(descriptor, tables.rows[TABLE])
     found = (_candidate(descriptor, naming, rows, tables.files[0].name, image) for image in images)
@@ -35,14 +34,7 @@ def read_names(descriptor: Descriptor, source: Source) -> Reading:
 
 
 def _index(descriptor: Descriptor, rows: tuple[Row, ...]) -> dict[str, Row]:
-    columns = descriptor.columns
-    return index_rows(
-        rows,
-        lambda row: _key(descriptor, row),
-        lambda one, other: rows_agree(columns, one, other),
-        lambda row: show_row(columns, row),
-        severity=descriptor.tables[TABLE].contradictions,
-    )
+    return index_table(descriptor, TABLE, rows, lambda row: _key(descriptor, row))
 
 
 def _key(descriptor: Descriptor, row: Row) -> str | None:

@@ -1,11 +1,21 @@
 """OASIS-3: days since entry instead of dates, clinical visits apart from scans, two ways of coding a diagnosis."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
-from neurolatent.cohort.candidates import Age, Candidate, Reading, Source, cell_of, text_of, unnamed
+from neurolatent.cohort.candidates import (
+    Age,
+    Candidate,
+    Reading,
+    Source,
+    cell_of,
+    index_table,
+    text_of,
+    unnamed,
+    values_of,
+)
 from neurolatent.cohort.checks import number
 from neurolatent.cohort.clinical import ClinicalVisit, FoundScan, Person, join
 from neurolatent.cohort.days import DAYS_PER_YEAR
@@ -31,7 +41,7 @@ def read_oasis3(descriptor: Descriptor, source: Source) -> Reading:
     """Find the images and give each the rows of its person, its session, and the clinical visits around it."""
     require_roles(descriptor, COLUMNS, ["participant", "age_at_entry", "sex", "months", "session"])
     naming = naming_of(descriptor)
-    images = find_images(source.root, descriptor.images.patterns, naming.example)
+    images = find_images(source.root, descriptor.images.patterns, naming)
     tables = read_tables(descriptor, source, COLUMNS)
     people = _people(descriptor, tables.rows)
     scanners = _scanners(descriptor, tables.rows[SCANNERS])
@@ -59,19 +69,44 @@ def diagnose(row: Row) -> Diagnosis | None:
 def _people(descriptor: Descriptor, rows: Mapping[str, Iterable[Row]]) -> dict[str, Person]:
     visits: dict[str, list[ClinicalVisit]] = {}
     faults: dict[str, Row] = {}
-    for row in (*rows[RATINGS], *rows[DIAGNOSES]):
-        person, day = text_of(descriptor.columns.participant, row), cell_of(descriptor.columns.months, row)
-        if person and day:
-            try:
-                visits.setdefault(person.upper(), []).append(ClinicalVisit(round(number(day)), row))
-            except TableError as error:
-                faults[person.upper()] = replace(row, problem=str(error).partition(": ")[2])
-    people: dict[str, Person] = {}
-    for row in rows[PEOPLE]:
-        person = (text_of(descriptor.columns.participant, row) or "").upper()
-        age_on = partial(_age_on, descriptor, row)
-        people.setdefault(person, Person(tuple(visits.get(person, ())), age_on, faults.get(person, row), diagnose))
-    return people
+    values = {**values_of(descriptor), "diagnosis": diagnose}
+    for table in (RATINGS, DIAGNOSES):
+        dated = list(_dated(descriptor, rows[table], faults))
+        for row in index_table(descriptor, table, dated, partial(_visit_name, descriptor), values=values).values():
+            person, day = _visit(descriptor, row) or ("", 0)
+            visits.setdefault(person, []).append(ClinicalVisit(day, row))
+    index = index_table(descriptor, PEOPLE, rows[PEOPLE], partial(_person, descriptor))
+    return {
+        person: Person(
+            tuple(visits.get(person, ())), partial(_age_on, descriptor, row), faults.get(person, row), diagnose
+        )
+        for person, row in index.items()
+    }
+
+
+def _dated(descriptor: Descriptor, rows: Iterable[Row], faults: dict[str, Row]) -> Iterator[Row]:
+    """Yield the rows whose day can be read; one whose day cannot is its person's fault."""
+    for row in rows:
+        try:
+            _visit(descriptor, row)
+            yield row
+        except TableError as error:
+            faults[_person(descriptor, row) or ""] = replace(row, problem=str(error).partition(": ")[2])
+
+
+def _person(descriptor: Descriptor, row: Row) -> str | None:
+    told = text_of(descriptor.columns.participant, row)
+    return told and told.upper()
+
+
+def _visit(descriptor: Descriptor, row: Row) -> tuple[str, int] | None:
+    person, day = _person(descriptor, row), cell_of(descriptor.columns.months, row)
+    return (person, round(number(day))) if person and day else None
+
+
+def _visit_name(descriptor: Descriptor, row: Row) -> str | None:
+    visit = _visit(descriptor, row)
+    return visit and f"{visit[0]} on day {visit[1]}"
 
 
 def _age_on(descriptor: Descriptor, row: Row, day: int) -> Age | None:
@@ -82,13 +117,10 @@ def _age_on(descriptor: Descriptor, row: Row, day: int) -> Age | None:
 
 
 def _scanners(descriptor: Descriptor, rows: Iterable[Row]) -> dict[tuple[str, int], Row]:
-    """Return the rows of the scanners' table by person and day."""
-    found: dict[tuple[str, int], Row] = {}
-    for row in rows:
-        parts = SESSION.match(text_of(descriptor.columns.session, row) or "")
-        if parts:
-            found.setdefault((parts["person"].upper(), int(parts["day"])), row)
-    return found
+    """Return the rows of the scanners' table by person and day; it may have one for each file of a session."""
+    index = index_table(descriptor, SCANNERS, rows, lambda row: text_of(descriptor.columns.session, row))
+    sessions = {SESSION.match(name): row for name, row in index.items()}
+    return {(parts["person"].upper(), int(parts["day"])): row for parts, row in sessions.items() if parts}
 
 
 def _candidate(

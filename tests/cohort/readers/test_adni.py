@@ -10,6 +10,7 @@ from neurolatent.cohort.build import build_cohort
 from neurolatent.cohort.choice import rank
 from neurolatent.cohort.descriptor import load_descriptor
 from neurolatent.cohort.options import BuildOptions
+from neurolatent.content import content_folder
 from neurolatent.workspace import Workspace
 
 MERGE = (
@@ -155,6 +156,30 @@ def test_flat_folder_without_a_list_says_what_is_missing(
     assert "expected the day of the scan in its folder's name or in a list of images" in result.exclusions[0].reason
 
 
+@pytest.mark.parametrize(
+    ("day", "reason"),
+    [
+        ("4/18/06", "list.csv line 2: expected a day such as 2024-05-31 or 05/31/2024, got '4/18/06'."),
+        ("", "or in a list of images, got a row of a list without one (list.csv line 2). Fill it."),
+    ],
+)
+def test_a_list_whose_day_cannot_be_read_says_so(
+    tmp_path: Path,
+    workspace: Workspace,
+    write_image: Callable[..., Path],
+    write_csv: Callable[..., Path],
+    day: str,
+    reason: str,
+):
+    root = tmp_path / "flat"
+    write_csv(root / "ADNIMERGE.csv", *MERGE)
+    header = ("Image Data ID", "Subject", "Description", "Acq Date")
+    write_csv(root / "list.csv", header, ("I45107", "002_S_0295", "MP-RAGE", day))
+    write_image(root / "ADNI_002_S_0295_MR_MPR_Br_20070319113623975_S13408_I45107.nii")
+    (lost,) = build_cohort("adni", root, workspace).exclusions
+    assert reason in str(lost)
+
+
 @pytest.mark.parametrize(("first", "later"), [("ses-M000", "ses-M024"), ("ses-M00", "ses-M24")])
 def test_clinicas_bids_keeps_diagnoses_of_visits(
     tmp_path: Path,
@@ -265,3 +290,75 @@ def test_without_the_day_of_entry_ages_count_from_the_baseline_visit(
     result = build_cohort("adni", write_tree(merge=undated), workspace)
     assert not [visit for visit in result.visits if visit.participant_id == "sub-ADNI002S0295"]
     assert any("expected age_years, which this cohort requires, got none" in row.reason for row in result.exclusions)
+
+
+def edit(row: tuple, **cells: object) -> tuple:
+    return tuple(cells.get(name, cell) for name, cell in zip(MERGE[0], row, strict=True))
+
+
+BASELINE, LATER = MERGE[3], MERGE[4]
+
+
+def test_a_visit_told_in_two_ways_costs_its_own_scans_alone(write_tree: Callable[..., Path], workspace: Workspace):
+    merge = (*MERGE, edit(BASELINE, DX="Dementia"))
+    result = build_cohort("adni", write_tree(merge=merge), workspace)
+    assert {v.key[:2] for v in result.visits} == EXPECTED.keys() - {("sub-ADNI002S0413", "ses-M000")}
+    (lost,) = [row for row in result.exclusions if row.severity == "error"]
+    assert str(lost).partition(".nii: ")[2] == (
+        "tables/ADNIMERGE_21Nov2025.csv line 4: "
+        "expected one row for 002_S_0413 bl, got rows that contradict each other: "
+        "line 4 (age 76.30, sex F, diagnosis MCI) and line 7 (age 76.30, sex F, diagnosis AD). Correct or remove one."
+    )
+
+
+def test_rows_of_a_person_that_contradict_each_other_cost_that_persons_scans(
+    write_tree: Callable[..., Path], workspace: Workspace
+):
+    merge = (*MERGE[:4], edit(LATER, PTGENDER="Male", AGE=66.3), MERGE[5])
+    result = build_cohort("adni", write_tree(merge=merge), workspace)
+    assert {visit.participant_id for visit in result.visits} == {"sub-ADNI002S0295", "sub-ADNI011S4001"}
+    lost = [row.reason for row in result.exclusions if row.severity == "error"]
+    assert len(lost) == 2
+    assert all(
+        "line 4 (sex F, age_at_entry 76.3) and line 5 (sex M, age_at_entry 66.3). Correct" in reason for reason in lost
+    )
+
+
+def test_rows_of_a_visit_that_agree_count_once_and_tell_what_the_other_lacks(
+    write_tree: Callable[..., Path], workspace: Workspace
+):
+    gaps = [edit(row, DX="", AGE="", PTGENDER="", MMSE="") for row in MERGE[1:]]
+    assert table_of(workspace, write_tree(merge=(MERGE[0], *gaps, *MERGE[1:]))) == EXPECTED
+
+
+def test_a_descriptor_says_how_serious_a_contradiction_is(
+    tmp_path: Path, write_tree: Callable[..., Path], workspace: Workspace
+):
+    text = (content_folder("cohorts") / "adni.toml").read_text(encoding="utf-8").replace('name = "adni"', 'name = "a"')
+    (tmp_path / "a.toml").write_text(
+        text.replace("[tables.merge]", '[tables.merge]\ncontradictions = "warning"'), encoding="utf-8"
+    )
+    root = write_tree(merge=(*MERGE, edit(BASELINE, DX="Dementia")))
+    result = build_cohort(str(tmp_path / "a.toml"), root, workspace)
+    assert [row.severity for row in result.exclusions if "contradict" in row.reason] == ["warning"]
+    assert not result.failed
+
+
+def test_two_days_of_baseline_are_not_chosen_between(write_tree: Callable[..., Path], workspace: Workspace):
+    old = [row[:-1] for row in (*MERGE, edit(BASELINE, EXAMDATE="2006-09-02"))]
+    result = build_cohort("adni", write_tree(merge=old), workspace)
+    assert "sub-ADNI002S0413" not in {visit.participant_id for visit in result.visits}
+    assert any(
+        "expected one day of the visit 'bl', got 2006-05-02 and 2006-09-02" in e.reason for e in result.exclusions
+    )
+
+
+def test_lists_that_contradict_each_other_leave_the_image_out(
+    write_tree: Callable[..., Path], workspace: Workspace, write_csv: Callable[..., Path]
+):
+    root, header = write_tree(), ("Image Data ID", "Subject", "Sex", "Description", "Acq Date")
+    write_csv(root / "one.csv", header, ("I28560", "002_S_0295", "M", "MP-RAGE", "11/2/2006"))
+    write_csv(root / "two.csv", header, ("28560", "002_S_0295", "F", "MP-RAGE", "11/2/2006"))
+    result = build_cohort("adni", root, workspace)
+    assert {v.key[:2] for v in result.visits} == EXPECTED.keys() - {("sub-ADNI002S0295", "ses-M006")}
+    assert any("line 2 (sex M) and two.csv line 2 (sex F)" in row.reason for row in result.exclusions)

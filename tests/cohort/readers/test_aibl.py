@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from neurolatent.cohort.build import build_cohort
+from neurolatent.cohort.build import BuildResult, build_cohort
 from neurolatent.workspace import Workspace
 
 
@@ -76,3 +76,78 @@ def test_a_birth_year_that_is_no_year_leaves_the_scan_out(aibl: Path, workspace:
     result = build_cohort("aibl", aibl, workspace)
     assert {visit.participant_id for visit in result.visits} == {"sub-AIBL34"}
     assert any("line 2, PTDOB: expected a number or n/a, got 'unknown'" in str(row) for row in result.exclusions)
+
+
+def add(root: Path, table: str, *rows: tuple) -> None:
+    path = next(root.rglob(f"aibl_{table}_*.csv"))
+    path.write_text(path.read_text() + "".join(",".join(map(str, row)) + "\n" for row in rows))
+
+
+def kept(result: BuildResult) -> list[tuple[str, str]]:
+    return [visit.key[:2] for visit in result.visits]
+
+
+FIRST, SECOND, OTHER = ("sub-AIBL12", "ses-M000"), ("sub-AIBL12", "ses-M018"), ("sub-AIBL34", "ses-M000")
+
+
+def test_two_rows_of_a_person_that_contradict_each_other_leave_the_person_out(aibl: Path, workspace: Workspace):
+    add(aibl, "ptdemog", (12, 1, "m18", 2, "/1955"))
+    result = build_cohort("aibl", aibl, workspace)
+    assert kept(result) == [OTHER]
+    reasons = [row.reason for row in result.exclusions if row.stage == "check"]
+    assert len(reasons) == 3
+    assert all("line 2 (sex M, birth_year /1935) and line 4 (sex F, birth_year /1955)" in reason for reason in reasons)
+
+
+def test_a_visit_with_two_diagnoses_is_left_out_and_the_others_stay(aibl: Path, workspace: Workspace):
+    add(aibl, "pdxconv", (12, 1, "m18", 3))
+    result = build_cohort("aibl", aibl, workspace)
+    assert kept(result) == [FIRST, OTHER]
+    (lost,) = [row for row in result.exclusions if row.severity == "error"]
+    assert "line 3 (diagnosis MCI) and line 5 (diagnosis AD)" in lost.reason
+
+
+def test_a_value_counts_where_another_row_lacks_it(aibl: Path, workspace: Workspace):
+    table = next(aibl.rglob("aibl_ptdemog_*.csv"))
+    expected = build_cohort("aibl", aibl, workspace).visits
+    table.write_text(table.read_text().replace("12,1,bl,1,/1935", "12,1,bl,-4,-4\n12,1,m18,1,/1935"))
+    assert build_cohort("aibl", aibl, workspace).visits == expected
+
+
+@pytest.mark.parametrize(
+    ("clinical_day", "left"),
+    [("09/09/2008", [FIRST, OTHER]), ("", [OTHER])],
+    ids=["of a visit whose day another table tells", "of a visit whose day nothing else tells"],
+)
+def test_a_day_that_is_none_leaves_scans_out_and_the_others_stay(
+    aibl: Path, workspace: Workspace, clinical_day: str, left: list
+):
+    for table, old, new in (("mri3meta", "9/10/2008", "13/31/2008"), ("cdr", "m18,,", f"m18,{clinical_day},")):
+        path = next(aibl.rglob(f"aibl_{table}_*.csv"))
+        path.write_text(path.read_text().replace(old, new))
+    result = build_cohort("aibl", aibl, workspace)
+    assert kept(result) == left
+    assert any(
+        "aibl_mri3meta_01-Jun-2018.csv line 2: expected a day such as" in str(row) and "'13/31/2008'" in row.reason
+        for row in result.exclusions
+    )
+
+
+@pytest.mark.parametrize(
+    ("day_of_3t", "tesla"), [("02/27/2007", 1.5), ("03/01/2007", None), ("03/02/2007", 1.5), ("02/26/2007", 1.5)]
+)
+def test_field_strength_is_that_of_the_exam_nearest_to_the_image(
+    aibl: Path, workspace: Workspace, day_of_3t: str, tesla: float | None
+):
+    add(aibl, "mri3meta", (12, 1, "bl", day_of_3t))
+    told = {visit.key[:2]: visit.scanner_tesla for visit in build_cohort("aibl", aibl, workspace).visits}
+    assert told == {FIRST: tesla, SECOND: 3.0, OTHER: 3.0}
+
+
+def test_an_image_of_the_second_exam_of_a_visit_has_that_exams_field_strength(aibl: Path, workspace: Workspace):
+    for table in ("mrimeta", "mri3meta"):
+        path = next(aibl.rglob(f"aibl_{table}_*.csv"))
+        path.write_text(path.read_text().replace("12,1,bl,03/01/2007", "12,1,bl,01/20/2007"))
+    add(aibl, "mri3meta", (12, 1, "bl", "03/01/2007"))
+    told = {visit.key[:2]: visit.scanner_tesla for visit in build_cohort("aibl", aibl, workspace).visits}
+    assert told[FIRST] == 3.0

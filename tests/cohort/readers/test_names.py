@@ -71,6 +71,23 @@ def test_contradictory_missing_and_absent_rows_are_listed_with_their_reason(ixi:
     assert not result.failed, "the released workbook's known faults are no failure"
 
 
+def test_a_value_counts_where_another_row_lacks_it(ixi: Path, workspace: Workspace, write_xlsx: Callable[..., Path]):
+    write_xlsx(ixi / "IXI.xlsx", HEADER, (2, 0, 164, None), (2, 2, 164, 35.8), (2, 2, 164, None), (12, 1, 175, 38.78))
+    visits = build_cohort("ixi", ixi, workspace).visits
+    assert [(v.participant_id, v.sex, v.age_years) for v in visits] == [
+        ("sub-IXI002", "F", 35.8),
+        ("sub-IXI012", "M", 38.78),
+    ]
+
+
+def test_a_third_row_may_contradict_what_the_second_fills_in(
+    ixi: Path, workspace: Workspace, write_xlsx: Callable[..., Path]
+):
+    write_xlsx(ixi / "IXI.xlsx", HEADER, (2, 2, 164, None), (2, 2, 164, 35.8), (2, 2, 164, 53.8))
+    reasons = [row.reason for row in build_cohort("ixi", ixi, workspace).exclusions]
+    assert any("line 3 (age 35.80, sex F) and line 4 (age 53.80, sex F)" in reason for reason in reasons)
+
+
 def test_counts_add_up(ixi: Path, workspace: Workspace):
     result = build_cohort("ixi", ixi, workspace)
     counts = result.counts

@@ -14,6 +14,7 @@ from neurolatent.cohort.readers.oasis3 import diagnose
 from neurolatent.cohort.tables import Row
 from neurolatent.errors import SettingsError
 from neurolatent.workspace import Workspace
+from tests.cohort import trees
 
 OASIS1 = (
     ("ID", "M/F", "Hand", "Age", "Educ", "SES", "MMSE", "CDR", "eTIV", "nWBV", "ASF", "Delay"),
@@ -211,3 +212,50 @@ def test_oasis3_becomes_the_table_written_by_hand(
 )
 def test_form_d1_is_read_in_both_versions(cells: dict, expected: str | None):
     assert diagnose(Row("d1.csv", 2, cells)) == expected
+
+
+CONTRADICTIONS = {
+    # table: a row more of the first person, whose scans are of the days 0 and 731; what is left of them; the reason
+    "demographics": (
+        "OAS30001,77,1,12,R,33",
+        [],
+        "line 2 (sex M, age_at_entry 67.0) and line 8 (sex M, age_at_entry 77)",
+    ),
+    "UDSb4_cdr": ("OAS30001,x,731,29,0.5,.", ["ses-d0000"], "line 3 (cdr 0) and line 14 (cdr 0.5)"),
+    "UDSd1_diagnoses": ("OAS30001,0,0,1,0,1", ["ses-d0731"], "line 2 (diagnosis CN) and line 14 (diagnosis AD)"),
+    "MR_json": ("OAS30001_MR_d0731,1.5", ["ses-d0000"], "line 2 (scanner_tesla 3) and line 3 (scanner_tesla 1.5)"),
+}
+
+
+@pytest.fixture
+def oasis3(tmp_path: Path, write_csv: Callable[..., Path], write_image: Callable[..., Path]) -> Path:
+    root = trees.write_oasis3(tmp_path / "o", lambda path, _place, _visit: write_image(path))
+    write_csv(root / "tables" / "OASIS3_MR_json.csv", ("label", "MagneticFieldStrength"), ("OAS30001_MR_d0731", 3))
+    return root
+
+
+@pytest.mark.parametrize("table", CONTRADICTIONS)
+def test_oasis3_rows_that_contradict_each_other_cost_the_scans_that_take_from_them(
+    table: str, oasis3: Path, workspace: Workspace
+):
+    row, left, reason = CONTRADICTIONS[table]
+    path = oasis3 / "tables" / f"OASIS3_{table}.csv"
+    path.write_text(path.read_text() + row + "\n")
+    result = build_cohort("oasis3", oasis3, workspace)
+    assert [visit.session_id for visit in result.visits if visit.participant_id == "sub-OAS30001"] == left
+    assert result.counts.kept == 10 + len(left)
+    assert all(reason in row.reason for row in result.exclusions)
+
+
+def test_oasis3_rows_that_agree_count_once_and_tell_what_the_other_lacks(oasis3: Path, workspace: Workspace):
+    expected = build_cohort("oasis3", oasis3, workspace).visits
+    for table, *rows in (
+        ("demographics", "OAS30001,67.04,.,12,R,33"),
+        ("UDSb4_cdr", "OAS30001,x,0731,88,0.0,.", "OAS30001,x,0000,.,.,."),
+        ("UDSd1_diagnoses", "OAS30001,0,.,.,.,."),
+        ("MR_json", "OAS30001_MR_d0731,3.0"),
+    ):
+        path = oasis3 / "tables" / f"OASIS3_{table}.csv"
+        header, *others = path.read_text().splitlines()
+        path.write_text("\n".join([header, *others[:1], *rows, *others[1:]]) + "\n")
+    assert build_cohort("oasis3", oasis3, workspace).visits == expected
