@@ -32,12 +32,12 @@ class Cell:
     text: str
     where: str
     level: Level
+    row: Row | None = None
+    """That gave it, where one did."""
     unit: Unit | None = None
     """Of an age, where the data set itself states one; goes before the column's."""
     capped: bool = False
     """Whether the person may be older than this age."""
-    row: Row | None = None
-    """That gave it, where one did."""
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ def without_remarks() -> Generator[None]:
 def _partner(path: Path) -> Path | None:
     """Return the other file of a pair, in the case of the one."""
     other = PAIR.get(path.suffix.lower())
-    return other and path.with_suffix(other.upper() if path.suffix.isupper() else other)
+    return path.with_suffix(other.upper() if path.suffix.isupper() else other) if other else None
 
 
 def _refuse_unreadable(path: Path) -> None:

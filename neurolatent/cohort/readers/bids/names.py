@@ -1,4 +1,4 @@
-"""BIDS: what the name of a T1w image says, and whether such an image may be used."""
+"""What the name of a T1w image says, and whether such an image may be used."""
 
 import posixpath
 import re
@@ -13,7 +13,6 @@ T1W_NAME = re.compile(
     r"(?P<participant>sub-[A-Za-z0-9]+)(?:_(?P<session>ses-[A-Za-z0-9]+))?(?P<rest>(?:_[a-z]+-[A-Za-z0-9+]+)*)"
     r"_T1w\.(?i:nii(?:\.gz)?)"
 )
-SUFFIX = re.compile(r"\.nii(?:\.gz)?$", re.IGNORECASE)
 FIRST_RUN = "1"
 OF_A_VERSION = frozenset({"space", "res", "den", "desc"})
 """Entities that tell versions of one scan apart; all others but `run` tell apart kinds of scans."""
@@ -61,14 +60,6 @@ def parse_name(image: str, unnamed_session: str) -> BidsName | None:
     entities = dict(entity.split("-", 1) for entity in parts["rest"].split("_")[1:])
     run = entities.get("run", FIRST_RUN).lstrip("0") or "0"
     return BidsName(parts["participant"], parts["session"] or unnamed_session, run, entities)
-
-
-def any_case(pattern: str) -> str:
-    """Let a shell pattern find `.NII.GZ` too, as some archives write it."""
-    suffix = SUFFIX.search(pattern)
-    if suffix is None:
-        return pattern
-    return pattern[: suffix.start()] + "".join(f"[{c.lower()}{c.upper()}]" if c != "." else c for c in suffix[0])
 
 
 def misfiled(name: BidsName, image: str) -> Exclusion | None:

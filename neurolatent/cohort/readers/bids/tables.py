@@ -1,4 +1,4 @@
-"""BIDS: the tables of a data set, and which rows speak of which scan."""
+"""The tables of a data set, and which rows speak of which scan."""
 
 import posixpath
 import re
@@ -10,8 +10,8 @@ from pathlib import Path
 from neurolatent.cohort.candidates import Candidate, Cell, Level, cells_of
 from neurolatent.cohort.columns import DayColumn, Unit
 from neurolatent.cohort.descriptor import Descriptor
-from neurolatent.cohort.readers.bids_agreement import contrast, told_of
-from neurolatent.cohort.readers.bids_units import stated_unit
+from neurolatent.cohort.readers.bids.agreement import contrast, told_of
+from neurolatent.cohort.readers.bids.units import stated_unit
 from neurolatent.cohort.tables import Row, has_columns, read_table, require_columns
 
 PARTICIPANTS = "participants.tsv"

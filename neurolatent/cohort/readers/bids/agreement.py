@@ -1,4 +1,4 @@
-"""BIDS: whether rows of several tables say the same of a scan; what one of them lacks is no contradiction."""
+"""Whether rows of several tables say the same of a scan; what one of them lacks is no contradiction."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""BIDS: rows meet their scans, also where a spreadsheet took the leading zeros; what meets nothing is noted."""
+"""Rows meet their scans, also where a spreadsheet took the leading zeros; what meets nothing is noted."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from neurolatent.cohort.candidates import Candidate, Level
 from neurolatent.cohort.descriptor import Descriptor
-from neurolatent.cohort.readers.bids_tables import BidsTables, Index, session_key
+from neurolatent.cohort.readers.bids.tables import BidsTables, Index, session_key
 from neurolatent.cohort.tables import Row
 
 Names = Mapping[str, str]

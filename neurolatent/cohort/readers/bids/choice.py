@@ -1,4 +1,4 @@
-"""BIDS: of a visit's images one kind is taken, with its runs, and of each scan one version; the others are listed."""
+"""Of a visit's images one kind is taken, with its runs, and of each scan one version; the others are listed."""
 
 import posixpath
 from collections.abc import Iterable, Sequence
@@ -8,7 +8,7 @@ from neurolatent.cohort.candidates import Candidate
 from neurolatent.cohort.choice import rank
 from neurolatent.cohort.descriptor import Choice, Descriptor
 from neurolatent.cohort.exclusion import Exclusion
-from neurolatent.cohort.readers.bids_names import BidsName
+from neurolatent.cohort.readers.bids.names import BidsName
 
 NEAREST_FIRST = "of one scan the native version comes before one in a linearly reached space, and that before a warped"
 FIT_ONLY = "a version of the scan that is fit for use is there too"

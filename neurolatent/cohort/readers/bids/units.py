@@ -1,4 +1,4 @@
-"""BIDS: the unit of ages that the JSON file beside a table states."""
+"""The unit of ages that the JSON file beside a table states."""
 
 import json
 import re

@@ -10,21 +10,22 @@ from neurolatent.cohort.candidates import Candidate, Level, Reading, Source
 from neurolatent.cohort.checks import check_image, exclude
 from neurolatent.cohort.descriptor import Descriptor
 from neurolatent.cohort.exclusion import Exclusion
-from neurolatent.cohort.readers.bids_choice import NamedScan, choose_scans, note_contrast_agents
-from neurolatent.cohort.readers.bids_matching import match_rows, note_lacking, note_units
-from neurolatent.cohort.readers.bids_names import (
+from neurolatent.cohort.readers.bids.choice import NamedScan, choose_scans, note_contrast_agents
+from neurolatent.cohort.readers.bids.matching import match_rows, note_lacking, note_units
+from neurolatent.cohort.readers.bids.names import (
     EXAMPLE,
     T1W_NAME,
     BidsName,
-    any_case,
     misfiled,
     parse_name,
     unfit_version,
 )
-from neurolatent.cohort.readers.bids_tables import PARTICIPANTS, BidsTables, read_bids_tables
-from neurolatent.cohort.readers.bids_units import read_json_object
+from neurolatent.cohort.readers.bids.tables import PARTICIPANTS, BidsTables, read_bids_tables
+from neurolatent.cohort.readers.bids.units import read_json_object
+from neurolatent.cohort.readers.folder import find_files
 from neurolatent.cohort.readers.freesurfer import find_subjects, is_freesurfer, note_guesses
 from neurolatent.cohort.tables import first_broken
+from neurolatent.cohort.visits import plain_ending
 from neurolatent.errors import CohortError, NeurolatentError
 
 PREPROCESSED = "preproc"
@@ -52,9 +53,8 @@ def read_bids(descriptor: Descriptor, place: Source) -> Reading:
 
 def _find_scans(descriptor: Descriptor, tables: BidsTables, source: Path) -> tuple[list[Candidate], tuple[str, ...]]:
     """Find the images of the folder, and those that the tables of raw data name; return with them what is odd."""
-    patterns = [any_case(pattern) for pattern in descriptor.images.patterns]
-    found = {path.relative_to(source).as_posix() for pattern in patterns for path in source.glob(pattern)}
-    named_by = {image: image for image in found}
+    patterns = descriptor.images.patterns
+    named_by = {image: image for image in find_files(source, patterns)}
     if not _is_derivative(source):  # whose tables, if it has any, name the raw scans
         named_by |= {image: rows[0].where for image, rows in tables.scans.items() if _is_wanted(image, patterns)}
     if not named_by:
@@ -90,7 +90,8 @@ def _is_derivative(source: Path) -> bool:
 
 def _is_wanted(image: str, patterns: Iterable[str]) -> bool:
     name = posixpath.basename(image)
-    return bool(T1W_NAME.fullmatch(name)) and any(fnmatch(name, posixpath.basename(pattern)) for pattern in patterns)
+    endings = [posixpath.basename(plain_ending(pattern)) for pattern in patterns]
+    return bool(T1W_NAME.fullmatch(name)) and any(fnmatch(plain_ending(name), ending) for ending in endings)
 
 
 def _nameless(image: str, named_by: str) -> Candidate:
