@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from neurolatent.cohort.tables import DELIMITERS, read_table
@@ -70,7 +70,7 @@ def join_regional(measured: Iterable[Measured], visits: Sequence[Visit]) -> Join
             labels.setdefault(label.lower(), set()).add(visit.key)
     rows: dict[ScanKey, Mapping[str, float]] = {}
     lost: list[str] = []
-    for one in measured:
+    for one in _spelt_alike(measured):
         meant = labels.get(_plain(one.subject), set())
         if len(meant) != 1:
             got = "none" if not meant else f"{len(meant)}"
@@ -80,6 +80,17 @@ def join_regional(measured: Iterable[Measured], visits: Sequence[Visit]) -> Join
         else:
             rows[key] = one.regions
     return Joined(rows, tuple(lost))
+
+
+def _spelt_alike(measured: Iterable[Measured]) -> list[Measured]:
+    """Write each region in one way: columns of tables are read in small letters, `aseg.stats` has capitals."""
+    every = list(measured)
+    spelling: dict[str, str] = {}
+    for name in sorted(name for one in every for name in one.regions):  # capitals come first
+        spelling.setdefault(name.lower(), name)
+    return [
+        replace(one, regions={spelling[name.lower()]: value for name, value in one.regions.items()}) for one in every
+    ]
 
 
 def write_regional(path: Path, joined: Joined) -> None:

@@ -70,6 +70,13 @@ def test_tables_are_joined_too(tmp_path: Path, visits: tuple, table: str):
     assert not joined.lost
 
 
+def test_a_region_has_one_name_whether_a_table_or_freesurfer_tells_it(tmp_path: Path, visits: tuple):
+    write_stats(tmp_path / "fs", "sub-02")
+    (tmp_path / "v.csv").write_text("subject,Left-Hippocampus\nsub-01_ses-M12,3900\n")
+    joined = join_regional([*read_regional(tmp_path / "v.csv"), *read_regional(tmp_path / "fs")], visits)
+    assert [regions["Left-Hippocampus"] for regions in joined.rows.values()] == [3900.0, 4012.5]
+
+
 def test_a_scan_measured_twice_is_listed(tmp_path: Path, visits: tuple):
     (tmp_path / "v.csv").write_text("subject,x\nsub-02,1\nsub-02_T1w,2\n")
     joined = join_regional(read_regional(tmp_path / "v.csv"), visits)
