@@ -21,7 +21,7 @@ from neurolatent.cohort.splits.by_site import joined_sites
 from neurolatent.cohort.visits import read_visits
 from neurolatent.console import Outcome
 from neurolatent.device import DeviceName, pick_device, usable_cores
-from neurolatent.errors import SettingsError
+from neurolatent.errors import SettingsError, TableError
 from neurolatent.progress import Progress
 from neurolatent.provenance import read_json, write_json
 from neurolatent.workspace import Workspace
@@ -83,16 +83,16 @@ def build(
 ) -> Outcome:
     """Read a source folder into the workspace's table of scans and freeze a split; the phantom makes its own source."""
     workspace = Workspace(out or Path("out") / name)
-    with workspace.lock():
+    with workspace.lock(make=True):
+        _refuse_another_cohort(workspace, name)
         if name == "phantom" and source is None:
             source = _make_phantom(workspace, phantom or PhantomSettings(), seed=seed, jobs=jobs, progress=progress)
         if source is None:
             msg = f"cohort build {name}: expected the folder of the scans as second argument, got none."
             raise SettingsError(msg)
         result = build_cohort(name, source, workspace, options=options)
-        if result.visits:
-            _split_once(workspace, folds=folds, fractions=fractions, seed=seed)
-    return Outcome(_describe_build(result, workspace), failed=result.failed)
+        kept = _split_once(workspace, folds=folds, fractions=fractions, seed=seed) if result.visits else []
+    return Outcome([*kept, *_describe_build(result, workspace)], failed=result.failed)
 
 
 def join_volumes(root: Path, sources: Sequence[Path]) -> Outcome:
@@ -143,7 +143,7 @@ def split(
 def pool(roots: Sequence[Path], out: Path, *, seed: int = 1, accept_diagnosis_rules: bool = False) -> Outcome:
     """Join built workspaces into a new one."""
     workspace = Workspace(out)
-    with workspace.lock():
+    with workspace.lock(make=True):
         result = pool_cohorts(roots, workspace, seed=seed, accept_diagnosis_rules=accept_diagnosis_rules)
     lines = [_describe_counts(member.cohort, member.counts) for member in result.members]
     lines.append(_describe_counts(f"{workspace.visits_tsv}", result.sidecar.counts))
@@ -216,14 +216,34 @@ def _make_phantom(
     return source
 
 
-def _split_once(workspace: Workspace, *, folds: int | None, fractions: tuple[float, float, float], seed: int) -> None:
-    """Freeze a split, or add newcomers to the one that is there."""
+def _split_once(
+    workspace: Workspace, *, folds: int | None, fractions: tuple[float, float, float], seed: int
+) -> list[str]:
+    """Freeze a split, or add newcomers to the one that is there; say so where that one is not what is asked for."""
     visits, test_only = read_visits(workspace.visits_tsv), read_sidecar(workspace.visits_json).test_only
-    if workspace.split_json.is_file():
-        split = extend_split(read_split(workspace.split_json), visits, test_only=test_only)
-    else:
+    if not workspace.split_json.is_file():
         split = make_split(visits, seed=seed, folds=folds, fractions=fractions, test_only=test_only)
+        write_split(workspace.split_json, split)
+        return []
+    split = extend_split(read_split(workspace.split_json), visits, test_only=test_only)
     write_split(workspace.split_json, split)
+    own_folds = len(split.parts) if split.kind == "folds" else None
+    if split.seed == seed and folds in {None, own_folds}:
+        return []
+    stays = f"note: split.json stays as it was made before ({split.kind}, seed {split.seed})"
+    return [f"{stays}: `neurolatent cohort split --replace` makes it anew."]
+
+
+def _refuse_another_cohort(workspace: Workspace, name: str) -> None:
+    """Keep one cohort's split and models from meeting another's people."""
+    try:
+        there, wanted = read_sidecar(workspace.visits_json).cohort, Path(name).stem
+    except TableError:  # absent, or damaged: the build writes it anew
+        return
+    if there != wanted:
+        expected = f"expected a workspace of the cohort {wanted!r}"
+        msg = f"{workspace.root}: {expected}, got one of {there!r}. Use another --out."
+        raise SettingsError(msg)
 
 
 def _describe_counts(what: str, counts: Counts) -> str:

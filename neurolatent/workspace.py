@@ -124,9 +124,17 @@ class Workspace:
         return self.root / "findings" / run / protocol
 
     @contextmanager
-    def lock(self) -> Generator[None]:
-        """Hold the workspace for writing; the system frees it when the process ends, however it ends."""
-        self.root.mkdir(parents=True, exist_ok=True)
+    def lock(self, *, make: bool = False) -> Generator[None]:
+        """Hold the workspace for writing; the system frees it when the process ends, however it ends.
+
+        A workspace that is not there is refused, unless it is to be made.
+        """
+        if make and not self.root.exists():
+            self.root.mkdir(parents=True)
+        if not self.root.is_dir():
+            expected = "expected the folder of a workspace"
+            msg = f"{self.root}: {expected}, found none. Make one with `neurolatent cohort build`, or correct the path."
+            raise SettingsError(msg)
         with (self.root / ".lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

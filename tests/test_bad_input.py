@@ -51,8 +51,6 @@ def source(tmp_path_factory) -> Path:
     outside = tmp_path_factory.mktemp("elsewhere") / "secret.nii.gz"
     save(outside, head)
     raw(root, "escape").symlink_to(outside)
-    save(raw(root, "twice"), head)
-    save(root / "sub-twice/ses-1/anat/sub-twice_ses-1_acq-b_T1w.nii.gz", head)
     scans = root / "sub-absent/ses-1/sub-absent_ses-1_scans.tsv"
     scans.parent.mkdir(parents=True)
     scans.write_text("filename\nanat/sub-absent_ses-1_T1w.nii.gz\n")
@@ -92,7 +90,6 @@ BAD = [
     ("build", "sub-agezero", "expected an age of"),
     ("build", "sub-agefourhundred", "expected an age of"),
     ("build", "sub-escape_ses-1_T1w.nii.gz", "expected an image inside"),
-    ("build", "sub-twice", "once"),
     ("preprocess", "sub-truncated_ses-1_T1w.nii.gz", "breaks off or is damaged"),
     ("preprocess", "sub-fourd_ses-1_T1w.nii.gz", "expected one 3D volume, got shape"),
     ("preprocess", "sub-zero_ses-1_T1w.nii.gz", "expected a head, got 0 in every voxel"),

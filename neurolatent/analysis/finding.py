@@ -97,7 +97,11 @@ def write_finding(folder: Path, finding: Finding) -> Path:
 
 def read_finding(path: Path) -> Finding:
     """Read what `write_finding` wrote; another format version is refused."""
-    content = read_json(path)
+    try:
+        content = read_json(path)
+    except ValueError as error:
+        msg = f"{path}: expected a finding as JSON, got something else ({error}). Rerun the protocol."
+        raise SettingsError(msg) from error
     if content.get("format_version") != FORMAT_VERSION:
         expected, got = f"expected format version {FORMAT_VERSION}", content.get("format_version")
         msg = f"{path}: {expected}, got {got}. Rerun the protocol."

@@ -37,7 +37,7 @@ def cap_ages(visits: Sequence[Visit], cap: float | None) -> tuple[list[Visit], l
     Whoever is older than the cap at any scan has the cap for an age at all of them: an age at another scan and the
     months between the two would tell it. The precision says that these ages do not follow the months.
     """
-    great = {visit.participant_id for visit in visits if cap is not None and (visit.age_years or 0.0) > cap}
+    great = _older_than(cap, visits) if cap is not None else frozenset[str]()
     if cap is None or not great:
         return list(visits), []
     followed_months = max(visit.months for visit in visits)
@@ -47,6 +47,21 @@ def cap_ages(visits: Sequence[Visit], cap: float | None) -> tuple[list[Visit], l
         for visit in visits
     ]
     return capped, [f"Older than {cap:g} at one of their scans: {len(great)}; {cap:g} stands for all their ages."]
+
+
+def _older_than(cap: float, visits: Sequence[Visit]) -> frozenset[str]:
+    """Return who is older at any scan, by an age or by an age at another scan and the months between."""
+    first: dict[str, float] = {}
+    last_months: dict[str, float] = {}
+    for visit in visits:
+        person = visit.participant_id
+        last_months[person] = max(visit.months, last_months.get(person, visit.months))
+        if visit.age_years is not None:
+            at_first = max(visit.age_years - visit.months / MONTHS_PER_YEAR, first.get(person, 0.0))
+            first[person] = at_first
+            if visit.age_years > cap:
+                first[person] = max(at_first, cap + 1)
+    return frozenset(p for p, years in first.items() if years + last_months[p] / MONTHS_PER_YEAR > cap)
 
 
 def _part(visits: Iterable[Visit], asks: Iterable[Ask]) -> tuple[list[Visit], list[Exclusion]]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
-from neurolatent.cohort.visits import Visit
+from neurolatent.cohort.visits import MISSING, Visit
 from neurolatent.workspace import ScanKey
 
 YEAR, MONTH, DAY = r"(?:19|20)\d{2}", r"(?:0?[1-9]|1[0-2])", r"(?:0?[1-9]|[12]\d|3[01])"
@@ -19,6 +19,8 @@ FORMS = (
     rf"{DAY}[-_/.]?{NAMED_MONTH}[-_/.]?{SHORT_YEAR}",
     rf"{YEAR}[-_./]{MONTH}[-_./]{DAY}",
     rf"{YEAR}{FULL_MONTH}{FULL_DAY}(?:\d{{4}}|\d{{6,9}})?",
+    rf"(?:{FULL_DAY}{FULL_MONTH}|{FULL_MONTH}{FULL_DAY}){YEAR}",
+    rf"{YEAR}-?W[0-5]\d(?:-?[1-7])?",
     rf"{YEAR}[a-zA-Z]{FULL_MONTH}[a-zA-Z]{FULL_DAY}",
     rf"{DAY}[-_./]{MONTH}[-_./]{YEAR}",
     rf"{MONTH}[-_./]{DAY}[-_./]{YEAR}",
@@ -30,8 +32,11 @@ DATE = re.compile(rf"(?<!\d)(?:{'|'.join(FORMS)})(?!\d)")
 """A date anywhere in a text."""
 SHORT = re.compile(rf"(?:{MONTH}[-_.]{DAY}|{DAY}[-_.]{MONTH}|{SHORT_YEAR}[-_./]{MONTH})[-_./](?:{SHORT_YEAR}|{DAY})")
 """A date without its century, where it is all that a cell says: in a text it could be a version."""
-LABEL = re.compile(rf"(?<!\d)(?:{SHORT_YEAR}{FULL_MONTH}{FULL_DAY}|{FULL_DAY}{FULL_MONTH}{SHORT_YEAR})(?!\d)")
-"""The same in six figures, as names of sessions have them."""
+SIX = rf"{SHORT_YEAR}{FULL_MONTH}{FULL_DAY}|{FULL_DAY}{FULL_MONTH}{SHORT_YEAR}|{YEAR}{FULL_MONTH}"
+LABEL = re.compile(rf"(?<!\d)(?:{SIX})(?!\d)")
+"""A date in six figures, as names of sessions have them."""
+MONTHS = re.compile(rf"{YEAR}{FULL_MONTH}(?:\.0)?")
+"""Year and month, where every cell of a column is one: a single one could be any number."""
 BIRTH = re.compile(r"birth|dob|yob|born|geburt|geboor|naissance|nacim|nascita|fodsel|syntym", re.IGNORECASE)
 
 
@@ -71,7 +76,9 @@ def hide_dates(visits: Sequence[Visit]) -> tuple[list[Visit], list[str]]:
 
 
 def _is_private(name: str, visits: Iterable[Visit]) -> bool:
-    return bool(BIRTH.search(name)) or any(tells_date(visit.extra.get(name, "")) for visit in visits)
+    cells = [text for visit in visits if (text := visit.extra.get(name, MISSING)) != MISSING]
+    only_months = bool(cells) and all(map(MONTHS.fullmatch, cells))
+    return only_months or bool(BIRTH.search(name)) or any(map(tells_date, cells))
 
 
 def _without(visit: Visit, names: Iterable[str]) -> Visit:

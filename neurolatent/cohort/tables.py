@@ -14,6 +14,8 @@ SPREADSHEETS = frozenset({".xls", ".xlsx", ".ods"})
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 SEPARATORS = {",": "commas", "\t": "tabs", ";": "semicolons"}
 """What tables are separated by, and what it is called; the third where commas stand in numbers."""
+R_MISSING = "NA"
+"""What R writes where there is no value: many a table of ADNI went through it."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Row:
             text = self.cells.get(name.lower())
             if text is not None:
                 absent = {"", MISSING, *(code.lower() for code in missing)}
-                return None if text.lower() in absent else (name, text)
+                return None if text.lower() in absent or text == R_MISSING else (name, text)
         return None
 
 

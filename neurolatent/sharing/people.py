@@ -9,27 +9,27 @@ from typing import Any, TypeVar
 
 from neurolatent.analysis.finding import Finding, write_finding
 from neurolatent.provenance import write_text
-from neurolatent.sharing.identifiers import rename
+from neurolatent.sharing.identifiers import Names
 
 T = TypeVar("T")
 PERSON_COLUMN = "participant_id"
 
 
-def with_identifiers(value: T, names: Mapping[str, str]) -> T:
+def with_identifiers(value: T, names: Names) -> T:
     """Return a record with identifiers for people in every text, however deep; pictures stay as they are."""
     return _renamed(value, names)
 
 
-def write_shared_finding(folder: Path, source: Path, finding: Finding, names: Mapping[str, str]) -> None:
+def write_shared_finding(folder: Path, source: Path, finding: Finding, names: Names) -> None:
     """Write a finding and its tables with identifiers for people; its maps show single brains and stay behind."""
     for file in finding.tables.values():
         write_text(folder / file, _renamed_table((source / file).read_text(encoding="utf-8"), names))
     write_finding(folder, with_identifiers(replace(finding, maps={}), names))
 
 
-def _renamed(value: Any, names: Mapping[str, str]) -> Any:
+def _renamed(value: Any, names: Names) -> Any:
     if isinstance(value, str):
-        return rename(value, names)
+        return names.of(value)
     if isinstance(value, (tuple, list)):
         return type(value)(_renamed(one, names) for one in value)
     if isinstance(value, Mapping):
@@ -39,12 +39,13 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     return value
 
 
-def _renamed_table(text: str, names: Mapping[str, str]) -> str:
-    """Rename people, and sort the rows by their new names: the old order would tell who is who."""
+def _renamed_table(text: str, names: Names) -> str:
+    """Rename people and sessions, and sort the rows by the new names: the old order would tell who is who."""
     header, *rows = csv.reader(text.splitlines(), delimiter="\t")
-    renamed = [[rename(cell, names) for cell in row] for row in rows]
-    if PERSON_COLUMN in header:
-        renamed.sort(key=lambda row: row[header.index(PERSON_COLUMN)])
+    place = header.index(PERSON_COLUMN) if PERSON_COLUMN in header else None
+    renamed = [[names.of(cell if place is None else names.session(row[place], cell)) for cell in row] for row in rows]
+    if place is not None:
+        renamed.sort(key=lambda row: row[place])
     written = io.StringIO()
     csv.writer(written, delimiter="\t", lineterminator="\n").writerows([header, *renamed])
     return written.getvalue()

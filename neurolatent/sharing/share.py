@@ -16,7 +16,7 @@ from neurolatent.provenance import versions, write_json
 from neurolatent.report.sources import Inputs, read_inputs
 from neurolatent.report.summary import summarise
 from neurolatent.report.write import write_summary
-from neurolatent.sharing.identifiers import assign_identifiers
+from neurolatent.sharing.identifiers import assign_names
 from neurolatent.sharing.people import with_identifiers, write_shared_finding
 from neurolatent.sharing.samples import refuse_unknown_people, write_samples
 from neurolatent.sharing.terms import refuse_against_terms
@@ -66,9 +66,12 @@ def share(
         msg = f"--samples: expected a number of brains, got {wanted.samples}. Leave it out for none."
         raise SettingsError(msg)
     inputs = read_inputs(workspace, run=run)
+    if not inputs.findings:
+        msg = f"{workspace.root}: expected findings of the model {run!r} to hand on, found none. State another --run."
+        raise SettingsError(msg)
     card = _allowed_card(inputs, wanted)
     summary = summarise(workspace, run=run)
-    names = assign_identifiers(workspace.sharing_key_tsv, (visit.participant_id for visit in inputs.visits))
+    names = assign_names(workspace.sharing_key_tsv, inputs.visits)
     with _whole_folder(folder) as place:
         write_summary(with_identifiers(summary, names), Workspace(place), inputs.source_roots)
         for protocol, finding in inputs.findings.items():
@@ -88,7 +91,7 @@ def share(
 
 
 def _refuse_folder(workspace: Workspace, folder: Path) -> None:
-    if folder.exists():
+    if folder.exists() or folder.is_symlink():
         msg = f"{folder}: expected a new folder to hand on, got one that is there. Choose another, or remove it."
         raise SettingsError(msg)
     if folder.resolve().is_relative_to(workspace.root.resolve()):
@@ -128,10 +131,16 @@ def _describe(sidecar: Sidecar, run: str) -> dict[str, object]:
 
 @contextmanager
 def _whole_folder(folder: Path) -> Generator[Path]:
-    """Give a temporary folder beside it, and rename it when all is there."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".partial-{folder.name}-", dir=folder.parent) as name:
+    """Give a temporary folder in the first folder above that is there, and rename it when all is there."""
+    there = next(parent for parent in folder.absolute().parents if parent.exists())
+    try:
+        partial = tempfile.TemporaryDirectory(prefix=f".partial-{folder.name}-", dir=there)
+    except OSError as error:
+        msg = f"{folder}: expected a folder that can be made, got {error.strerror} at {there}. Choose another."
+        raise SettingsError(msg) from error
+    with partial as name:
         place = Path(name) / folder.name
         place.mkdir()
         yield place
+        folder.parent.mkdir(parents=True, exist_ok=True)
         place.rename(folder)

@@ -8,7 +8,7 @@ from neurolatent.cohort.build import BuildResult, build_cohort
 from neurolatent.cohort.sidecar import read_sidecar
 from neurolatent.cohort.splits import read_split
 from neurolatent.cohort.visits import COLUMNS, read_visits
-from neurolatent.errors import ScanError, TableError
+from neurolatent.errors import ScanError, SettingsError, TableError
 from neurolatent.provenance import hash_file
 from neurolatent.workspace import Workspace
 
@@ -332,3 +332,14 @@ def test_a_participants_second_row_tells_what_the_first_lacks(bids, workspace: W
     root = bids({"sub-01": [""], "sub-09": [""]}, ("sub-01", "n/a", "F"), ("sub-01", 70, "n/a"), GOOD)
     told = {v.participant_id: (v.age_years, v.sex) for v in build_cohort("bids", root, workspace).visits}
     assert told == {"sub-01": (70.0, "F"), "sub-09": (71.0, "F")}
+
+
+def test_a_workspace_stays_one_cohorts_and_a_split_that_stays_is_told(bids, tmp_path):
+    root = bids({f"sub-{number:02d}": [""] for number in range(10)})
+    assert not any("split.json" in line for line in cohort_steps.build("bids", root, out=tmp_path / "w").lines)
+    before = (tmp_path / "w" / "split.json").read_bytes()
+    again = cohort_steps.build("bids", root, out=tmp_path / "w", folds=5)
+    assert again.lines[0].startswith("note: split.json stays as it was made before (holdout, seed 1)")
+    assert (tmp_path / "w" / "split.json").read_bytes() == before
+    with pytest.raises(SettingsError, match="expected a workspace of the cohort 'table', got one of 'bids'"):
+        cohort_steps.build("table", root, out=tmp_path / "w")

@@ -78,6 +78,28 @@ def test_whoever_is_older_than_the_cap_once_has_it_for_an_age_throughout(source:
     assert not [one for one in remarks if one.where.column == "age_years"]
 
 
+@pytest.mark.parametrize(
+    ("ages", "written"),
+    [((88.5, ""), [89.0, None]), ((88, 88), [89.0, 89.0]), ((88.5, "89+"), [89.0, 89.0]), ((80, 82), [80.0, 82.0])],
+)
+def test_no_age_at_another_scan_leads_to_a_great_one(
+    tmp_path: Path,
+    workspace: Workspace,
+    write_csv: Callable[..., Path],
+    write_image: Callable[..., Path],
+    ages,
+    written,
+):
+    rows = [("1", month, age, f"{month}.nii") for month, age in zip((0, 24), ages, strict=True)]
+    for *_, image in rows:
+        write_image(tmp_path / "g" / image)
+    write_csv(tmp_path / "g" / "t.csv", ("subject", "months", "age", "path"), *rows)
+    options = BuildOptions(cap_age=89.0, columns=("session=months", "months=months"))
+    visits = build_cohort("table", tmp_path / "g", workspace, options=options).visits
+    assert [visit.months for visit in visits] == [0.0, 24.0]
+    assert [visit.age_years for visit in visits] == written
+
+
 def test_an_unknown_column_to_require_names_the_known(source: Path, workspace: Workspace):
     with pytest.raises(
         SettingsError, match=r"--require apoe: expected one of \['participant_id'.*'mmse'\], got 'apoe'"

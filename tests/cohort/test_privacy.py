@@ -96,6 +96,9 @@ def test_sessions_that_are_no_dates_keep_their_names(mine: Callable[..., tuple],
         "15/3/19",
         "2019-03",
         "03/1931",
+        "15032019",
+        "03152019",
+        "2019-W11-5",
     ],
 )
 def test_dates_are_known_in_any_form(text: str):
@@ -131,7 +134,9 @@ def test_a_cell_that_is_a_date_without_its_century_is_one(text: str):
     assert not DATE.search(f"FreeSurfer {text}")
 
 
-@pytest.mark.parametrize("label", ["190315", "ses-150319", "15MAR2019", "ses-2019m03d15", "20191105"])
+@pytest.mark.parametrize(
+    "label", ["190315", "ses-150319", "15MAR2019", "ses-2019m03d15", "20191105", "ses-201903", "ses-15032019"]
+)
 def test_sessions_and_runs_named_by_dates_are_known(label: str):
     assert is_named_by_date(label)
 

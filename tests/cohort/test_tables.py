@@ -110,3 +110,10 @@ def test_lacking_column_is_named_with_those_found(tmp_path: Path):
     path.write_text("subject,age\na,70\n", encoding="utf-8")
     with pytest.raises(TableError, match=r"t.csv: expected a column ID or RID, got \['age', 'subject'\]"):
         require_columns(read_table(path), [("ID", "RID")], "t.csv")
+
+
+def test_what_r_writes_for_a_missing_value_is_none(tmp_path: Path):
+    (tmp_path / "t.csv").write_text("id,age,name\n1,NA,na\n")
+    (row,) = read_table(tmp_path / "t.csv")
+    assert row.get(["age"]) is None
+    assert row.get(["name"]) == ("name", "na")

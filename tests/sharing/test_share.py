@@ -18,10 +18,11 @@ from neurolatent.analysis.finding import read_finding
 from neurolatent.analysis.generation import Generator
 from neurolatent.cohort.sidecar import PooledCohort, read_sidecar, write_sidecar
 from neurolatent.cohort.visits import read_visits
-from neurolatent.errors import SettingsError, TableError
+from neurolatent.errors import CohortError, SettingsError, TableError
 from neurolatent.model.weights import load_autoencoder, read_card, write_card
 from neurolatent.sharing import Wanted, share
 from neurolatent.sharing import samples as samples_module
+from neurolatent.sharing.identifiers import Names
 from neurolatent.volume.cache import open_cache
 from neurolatent.workspace import Workspace
 from tests.report.conftest import PEOPLE, RUN
@@ -72,7 +73,10 @@ def test_tables_tell_the_same_of_the_same_people_in_an_order_that_does_not_tell_
     before = rows(workspace.findings(RUN, "classify_ad") / "predictions.tsv")
     after = rows(tmp_path / "out" / "findings" / "classify_ad" / "predictions.tsv")
     assert before[0] == after[0]
-    known = [(key.get(row[0], "sub-unnamed"), *row[1:]) for row in before[1:]]
+    sessions = {"ses-M00": "ses-1", "ses-M12": "ses-2", "ses-M24": "ses-3"}
+    known = [
+        (key[row[0]], sessions[row[1]], *row[2:]) if row[0] in key else ("sub-unnamed", *row[1:]) for row in before[1:]
+    ]
     assert Counter(known) == Counter(after[1:])
     assert [row[0] for row in after[1:]] == sorted(row[0] for row in after[1:])
 
@@ -235,3 +239,41 @@ def test_the_command_lists_what_it_wrote(workspace: Workspace, tmp_path: Path, c
     assert "shared.json" in listed
     assert "report.pdf" in listed
     assert "which is private" in listed
+
+
+@pytest.mark.parametrize("name", ["sub-John_Smith", "sub-Anna-Mueller.1949"])
+def test_no_part_of_a_long_name_stays(name: str):
+    names = Names({name: "sub-AAAAAAAA", "sub-John": "sub-BBBBBBBB"}, {(name, "ses-I12348"): "ses-1"})
+    told = names.of(f"{name}: 3 of 4; {name}/ses-I12348/1, {name}. sub-John and sub-Johnny")
+    assert told == "sub-AAAAAAAA: 3 of 4; sub-AAAAAAAA/ses-1/1, sub-AAAAAAAA. sub-BBBBBBBB and sub-unnamed"
+
+
+def test_people_whose_names_cannot_be_told_from_words_are_refused(workspace: Workspace, tmp_path: Path):
+    text = workspace.visits_tsv.read_text().replace("sub-S1P0000\t", "SmithJ\t")
+    workspace.visits_tsv.write_text(text)
+    split = workspace.split_json.read_text().replace("sub-S1P0000", "SmithJ")
+    workspace.split_json.write_text(split)
+    with pytest.raises((TableError, CohortError)):
+        hand_on(workspace, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_without_findings_is_nothing_to_hand_on(workspace: Workspace, tmp_path: Path):
+    with pytest.raises(SettingsError, match="expected findings of the model 'other' to hand on, found none"):
+        share(workspace, tmp_path / "out", run="other", wanted=Wanted(), device="cpu")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("folder", ["report.html/below", "link"])
+def test_a_folder_that_cannot_be_made_is_one_line(workspace: Workspace, tmp_path: Path, folder: str):
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "report.html").write_text("a file")
+    with pytest.raises(SettingsError, match=r"expected a (new )?folder"):
+        hand_on(workspace, tmp_path / folder)
+
+
+def test_a_workspace_that_is_not_there_is_refused_and_not_made(tmp_path: Path):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["share", str(tmp_path / "nowhere"), str(tmp_path / "out")])
+    assert ended.value.code == 1
+    assert not (tmp_path / "nowhere").exists()

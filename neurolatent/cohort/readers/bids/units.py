@@ -18,6 +18,9 @@ UNITS: dict[str, Unit] = {
 }
 """By the word in the singular, or the symbol of the Unified Code for Units of Measure, which BIDS asks for."""
 
+NO_UNITS = frozenset({"n/a", "na", "none", "integer", "int", "float", "number"})
+"""What data sets write where they state none."""
+
 
 def stated_unit(column: AmountColumn | None, table: Path, row: Row, root: Path) -> Unit | None:
     """Return the unit of a table's ages, `None` where no file states one; `row` is any of the table."""
@@ -25,7 +28,7 @@ def stated_unit(column: AmountColumn | None, table: Path, row: Row, root: Path) 
     for path in _beside(table, root) if age else ():
         described = {str(name).lower(): value for name, value in read_json_object(path).items()}.get(str(age).lower())
         told = described.get("Units") if isinstance(described, dict) else None
-        if told:
+        if told and str(told).lower() not in NO_UNITS:
             return _read(str(told), f"{path.relative_to(root).as_posix()}, {age}")
     return None
 
