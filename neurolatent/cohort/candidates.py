@@ -195,7 +195,10 @@ def _list(said: Mapping[str, str | None]) -> str:
 
 
 def _same(role: str, one: str | None, other: str | None) -> bool:
-    if one is None or other is None or one.lower() == other.lower():
+    if one is None or other is None:
+        return True
+    one, other = one.lower().lstrip("/"), other.lower().lstrip("/")  # as AIBL writes a year of birth without its day
+    if one == other:
         return True
     apart = abs(float(one) - float(other)) if _is_number(one) and _is_number(other) else None
     return apart is not None and apart <= (SAME_AGE_YEARS if role in {"age", "age_at_entry"} else 0.0)

@@ -99,6 +99,11 @@ def test_two_rows_of_a_person_that_contradict_each_other_leave_the_person_out(ai
     assert all("line 2 (sex M, birth_year /1935) and line 4 (sex F, birth_year /1955)" in reason for reason in reasons)
 
 
+def test_a_year_of_birth_with_and_without_its_stroke_is_one(aibl: Path, workspace: Workspace):
+    add(aibl, "ptdemog", (12, 1, "m18", 1, "1935"))
+    assert kept(build_cohort("aibl", aibl, workspace)) == [FIRST, SECOND, OTHER]
+
+
 def test_a_visit_with_two_diagnoses_is_left_out_and_the_others_stay(aibl: Path, workspace: Workspace):
     add(aibl, "pdxconv", (12, 1, "m18", 3))
     result = build_cohort("aibl", aibl, workspace)
