@@ -25,6 +25,9 @@ from neurolatent.content import content_folder
 from neurolatent.errors import CohortError
 from neurolatent.provenance import hash_settings
 
+FLATTEST_MM3 = 1e-3
+"""Of a voxel: below it its axes lie in a plane."""
+
 
 class DiagnosisRule(Part):
     """How a diagnosis is reached: one for all, a column with codes, or what the cohort's reader works out."""
@@ -149,6 +152,9 @@ class Images(Part):
         if value is not None and [len(row) for row in value] != [4] * 4:
             msg = "should be four rows of four numbers"
             raise ValueError(msg)
+        if value is not None and abs(_determinant(value)) < FLATTEST_MM3:
+            msg = "should lead to three axes that do not lie in a plane"
+            raise ValueError(msg)
         return value
 
 
@@ -168,6 +174,12 @@ class TableFiles(Part):
     required: bool = True
     contradictions: Severity = "error"
     """What rows that contradict each other are: a warning where the cohort is known for them."""
+
+
+def _determinant(rows: tuple[tuple[float, ...], ...]) -> float:
+    """Return a voxel's volume in mm³, with the sign of its axes."""
+    (a, b, c, _), (d, e, f, _), (g, h, i, _), _ = rows
+    return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
 
 
 class Licence(Part):

@@ -134,6 +134,7 @@ IXI_SITE = '"sub-IXI{participant}"'
             '"%Q"] }\nentry',
             r"columns.date.formats: should each tell .* got \['%Y-%m-%d', '%Q'\]",
         ),
+        ("oasis1", "[0.0, 1.0, 0.0, -128.0]", "[1.0, 0.0, 0.0, -128.0]", r"analyze_affine: should lead to three axes"),
         ("adni", '"%m/%d/%Y"] }\nentry', '"%m/%d"] }\nentry', r"columns.date.formats: should each .* got .*'%m/%d'\]"),
     ],
 )
