@@ -193,7 +193,7 @@ def import_ldae(
 ) -> Path:
     """Read the published checkpoints into the workspace as a model; return its folder."""
     workspace = Workspace(root)
-    with workspace.lock():
+    with workspace.lock(make=True):
         import_published(
             files,
             workspace.model(run),
