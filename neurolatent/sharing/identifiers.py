@@ -18,8 +18,9 @@ LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 """Without those that are mistaken for others."""
 LENGTH = 8
 IDENTIFIER = re.compile(rf"sub-[{LETTERS}]{{{LENGTH}}}")
-PERSON_AND_SESSION = re.compile(r"\b(sub-[A-Za-z0-9_.+-]*[A-Za-z0-9+])(?:/([A-Za-z0-9_.+-]*[A-Za-z0-9+]))?")
-"""As files write people, `visits.tsv` allows and sentences end."""
+LABEL = r"[A-Za-z0-9_.+-]*[A-Za-z0-9+]"
+PERSON_AND_SESSION = re.compile(rf"\b(sub-{LABEL})(?:(/|, )(ses-{LABEL}))?")
+"""As files and captions write people, `visits.tsv` allows and sentences end."""
 NOBODY = "sub-unnamed"
 
 
@@ -33,15 +34,15 @@ class Names:
 
     def of(self, text: str) -> str:
         """Put identifiers in the place of people, and of sessions behind them; whoever has none becomes nobody."""
-        return PERSON_AND_SESSION.sub(lambda found: self._pair(found[1], found[2]), text)
+        return PERSON_AND_SESSION.sub(lambda found: self._pair(*found.groups()), text)
 
     def session(self, person: str, text: str) -> str:
         """Rename a session of a person; any other text stays."""
         return self.sessions.get((person, text), text)
 
-    def _pair(self, person: str, session: str | None) -> str:
+    def _pair(self, person: str, between: str | None, session: str | None) -> str:
         renamed = self.people.get(person, NOBODY)
-        return f"{renamed}/{self.session(person, session)}" if session else renamed
+        return f"{renamed}{between}{self.session(person, session)}" if session else renamed
 
 
 def assign_names(key: Path, visits: Sequence[Visit]) -> Names:

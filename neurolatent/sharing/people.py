@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from neurolatent.analysis.finding import Finding, write_finding
 from neurolatent.provenance import write_text
+from neurolatent.report.records import Summary
 from neurolatent.sharing.identifiers import Names
 
 T = TypeVar("T")
@@ -18,6 +19,13 @@ PERSON_COLUMN = "participant_id"
 def with_identifiers(value: T, names: Names) -> T:
     """Return a record with identifiers for people in every text, however deep; pictures stay as they are."""
     return _renamed(value, names)
+
+
+def hide_in_summary(summary: Summary, names: Names) -> Summary:
+    """Return a report's summary with identifiers for people; pictures of scans go by these, not by the old order."""
+    hidden = with_identifiers(summary, names)
+    pictures = tuple(sorted(hidden.preprocessing.pictures, key=lambda picture: picture.title))
+    return replace(hidden, preprocessing=replace(hidden.preprocessing, pictures=pictures))
 
 
 def write_shared_finding(folder: Path, source: Path, finding: Finding, names: Names) -> None:

@@ -17,7 +17,7 @@ from neurolatent.report.sources import Inputs, read_inputs
 from neurolatent.report.summary import summarise
 from neurolatent.report.write import write_summary
 from neurolatent.sharing.identifiers import assign_names
-from neurolatent.sharing.people import with_identifiers, write_shared_finding
+from neurolatent.sharing.people import hide_in_summary, write_shared_finding
 from neurolatent.sharing.samples import refuse_unknown_people, write_samples
 from neurolatent.sharing.terms import refuse_against_terms
 from neurolatent.volume.cache import open_cache
@@ -73,7 +73,7 @@ def share(
     summary = summarise(workspace, run=run)
     names = assign_names(workspace.sharing_key_tsv, inputs.visits)
     with _whole_folder(folder) as place:
-        write_summary(with_identifiers(summary, names), Workspace(place), inputs.source_roots)
+        write_summary(hide_in_summary(summary, names), Workspace(place), inputs.source_roots)
         for protocol, finding in inputs.findings.items():
             write_shared_finding(place / "findings" / protocol, inputs.folder(finding), finding, names)
         record = _describe(inputs.sidecar, run)

@@ -55,6 +55,7 @@ def test_no_file_names_anybody_and_the_key_stays_behind(workspace: Workspace, tm
     files = hand_on(workspace, tmp_path / "out", weights=True)
     people = {visit.participant_id for visit in read_visits(workspace.visits_tsv)}
     texts = {path.name: text_of(path) for path in files}
+    assert "ses-M" not in texts["report.html"] + texts["report.pdf"]
     assert [(name, one) for name, text in texts.items() for one in people if one.removeprefix("sub-") in text] == []
     assert not [path for path in files if path.name in {"sharing_key.tsv", "visits.tsv", "visits.json"}]
     assert {*key_of(workspace)} >= people
@@ -244,8 +245,8 @@ def test_the_command_lists_what_it_wrote(workspace: Workspace, tmp_path: Path, c
 @pytest.mark.parametrize("name", ["sub-John_Smith", "sub-Anna-Mueller.1949"])
 def test_no_part_of_a_long_name_stays(name: str):
     names = Names({name: "sub-AAAAAAAA", "sub-John": "sub-BBBBBBBB"}, {(name, "ses-I12348"): "ses-1"})
-    told = names.of(f"{name}: 3 of 4; {name}/ses-I12348/1, {name}. sub-John and sub-Johnny")
-    assert told == "sub-AAAAAAAA: 3 of 4; sub-AAAAAAAA/ses-1/1, sub-AAAAAAAA. sub-BBBBBBBB and sub-unnamed"
+    told = names.of(f"{name}: 3 of 4; {name}/ses-I12348/1, {name}. sub-John and sub-Johnny, ses-2")
+    assert told == "sub-AAAAAAAA: 3 of 4; sub-AAAAAAAA/ses-1/1, sub-AAAAAAAA. sub-BBBBBBBB and sub-unnamed, ses-2"
 
 
 def test_people_whose_names_cannot_be_told_from_words_are_refused(workspace: Workspace, tmp_path: Path):
