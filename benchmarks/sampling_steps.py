@@ -55,10 +55,12 @@ def main(settings: SamplingSteps) -> None:
     """Measure each model, and write the page."""
     PRESETS.update({one.preset.name: one.preset for one in contenders().values()})
     tables = [_table(settings, folder, root) for folder, root in zip(settings.models, settings.workspaces, strict=True)]
+    models = " ".join(f".../{folder.name}" for folder in settings.models)
     introduction = (
-        f"Command: `python benchmarks/sampling_steps.py`. Machine: {MACHINE}. Masked SSIM of scans rebuilt from y and "
-        f"the z_T inferred with it, less that of {MOST_STEPS} DDIM steps at the same spacing, as many there as back; "
-        f"95 % intervals from drawing people again. A default may cost {ALLOWED:g}."
+        f"Command: `python benchmarks/sampling_steps.py --models {models}`. Machine: {MACHINE}. Masked SSIM of scans "
+        f"rebuilt from y and the z_T inferred with it, less that of {MOST_STEPS} DDIM steps at the same spacing, as many "
+        f"there as back; 95 % intervals from drawing people again. A default may cost {ALLOWED:g}. `base-small` is base's "
+        "construction as `constructions.py` trains it: at 5 mm, a quarter as wide."
     )
     write_text(settings.page, "\n\n".join(["# How many sampling steps", introduction, *tables]) + "\n")
 
