@@ -58,9 +58,9 @@ def main(settings: SamplingSteps) -> None:
     models = " ".join(f".../{folder.name}" for folder in settings.models)
     introduction = (
         f"Command: `python benchmarks/sampling_steps.py --models {models}`. Machine: {MACHINE}. Masked SSIM of scans "
-        f"rebuilt from y and the z_T inferred with it, less that of {MOST_STEPS} DDIM steps at the same spacing, as many "
-        f"there as back; 95 % intervals from drawing people again. A default may cost {ALLOWED:g}. `base-small` is base's "
-        "construction as `constructions.py` trains it: at 5 mm, a quarter as wide."
+        f"rebuilt from y and the z_T inferred with it, less that of {MOST_STEPS} DDIM steps at the same spacing, as "
+        f"many there as back; 95 % intervals from drawing people again. A default may cost {ALLOWED:g}. `base-small` "
+        "is base's construction as `constructions.py` trains it: at 5 mm, a quarter as wide."
     )
     write_text(settings.page, "\n\n".join(["# How many sampling steps", introduction, *tables]) + "\n")
 
