@@ -27,6 +27,8 @@ from tests.volume.heads import pose, skip_registration
 SPACING_MM = find_preset("tiny").spacing_mm
 REGISTERED = "ixi"
 """Here the heads are looked for where they lie; elsewhere they are put in their place, which is tested at length."""
+REGISTERED_LIKENESS = 0.7
+"""With a head that was put in its place by the true pose: masks differ at the rim, and voxels of 8 mm are few."""
 ANALYZE_SHAPE = (256, 256, 160)
 ANALYZE_AFFINE = np.array([[0.0, 0, -1, 80], [1, 0, 0, -128], [0, 1, 0, -128], [0, 0, 0, 1]])
 SURNAME, FIRST_NAME = "Quimbington", "Zeldarine"
@@ -57,8 +59,10 @@ def heads(tmp_path_factory) -> list[list[Head]]:
     cohort_steps.build("phantom", None, out=workspace.root, seed=3, phantom=settings, jobs=1)
     source = workspace.root / "source"
     people = json.loads((source / "truth" / "people.json").read_text())["people"]
+    scans = [[scan for scan in person["scans"] if scan["run"] == "1"] for person in people]
     return [
-        [read_head(source, person["participant_id"], person["scans"][which]) for which in (0, -1)] for person in people
+        [read_head(source, person["participant_id"], own[which]) for which in (0, -1)]
+        for person, own in zip(people, scans, strict=True)
     ]
 
 
@@ -152,26 +156,29 @@ def study(heads, tmp_path_factory) -> Study:
     def run(name: str) -> Workspace:
         if name not in finished:
             weights = run("bids").model("tiny") if name != "bids" else None
-            finished[name] = _study(name, weights, heads, tmp_path_factory.mktemp(name))
+            folder = tmp_path_factory.mktemp(name)
+            finished[name] = _study(name, weights, heads, folder, registered=name == REGISTERED)
         return finished[name]
 
     return run
 
 
-def _study(name: str, weights: Path | None, heads: list[list[Head]], folder: Path) -> Workspace:
+def _study(
+    name: str, weights: Path | None, heads: list[list[Head]], folder: Path, *, registered: bool, jobs: int = 1
+) -> Workspace:
     def write(path: Path, place: int, visit: int) -> None:
         head = heads[place][visit]
-        write_image(head if name == REGISTERED else head.upright(), path)
+        write_image(head if registered else head.upright(), path)
 
     source = TREES[name](folder / f"clinic-{SURNAME}", write)
     leave_out(name, source)
     for table in [*source.rglob("*.csv"), *source.rglob("*.tsv")]:
         plant(table)
     settings = pipeline.StudySettings(
-        name=name, source=source, out=folder / "out", preset="tiny", weights=weights, jobs=1
+        name=name, source=source, out=folder / "out", preset="tiny", weights=weights, jobs=jobs
     )
     with pytest.MonkeyPatch.context() as patched:
-        if name != REGISTERED:
+        if not registered:
             skip_registration(patched.setattr)
         assert pipeline.run_study(settings) == int(name in {"bids", "table"})  # which say that a scan is at fault
     return Workspace(settings.out)
@@ -209,8 +216,21 @@ def test_a_head_comes_out_the_same_whatever_its_cohorts_files_and_axes(name: str
     found, expected = study(name), study("bids")
     for (person, visit), scan in scans_of(found).items():
         one, other = volume_of(found, scan), volume_of(expected, scans_of(expected)[person, visit])
-        assert likeness(one, other) > (0.8 if name == REGISTERED else 0.98)
+        assert likeness(one, other) > (REGISTERED_LIKENESS if name == REGISTERED else 0.98)
         assert likeness(one, other) > likeness(one[::-1], other)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", [name for name in TREES if name != REGISTERED])
+def test_a_head_is_found_where_its_cohorts_file_says(name: str, study: Study, heads, tmp_path: Path):
+    expected = study("bids")
+    found = _study(name, expected.model("tiny"), heads, tmp_path, registered=True, jobs=2)
+    likenesses = [
+        likeness(volume_of(found, scan), volume_of(expected, scans_of(expected)[place]))
+        for place, scan in scans_of(found).items()
+    ]
+    assert min(likenesses) > REGISTERED_LIKENESS
 
 
 def scans_of(workspace: Workspace) -> dict[tuple[int, int], Visit]:
