@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from neurolatent.cohort.columns import SCORES, Column, Columns, Unit
+from neurolatent.cohort.columns import SCORES, Column, Unit
 from neurolatent.cohort.descriptor import Descriptor
 from neurolatent.cohort.exclusion import Exclusion
 from neurolatent.cohort.tables import Row, merge_rows
@@ -202,24 +202,6 @@ def _same(role: str, one: str | None, other: str | None) -> bool:
         return True
     apart = abs(float(one) - float(other)) if _is_number(one) and _is_number(other) else None
     return apart is not None and apart <= (SAME_AGE_YEARS if role in {"age", "age_at_entry"} else 0.0)
-
-
-def rows_agree(columns: Columns, first: Row, second: Row) -> bool:
-    """Whether two rows say the same of a person; ages to 0.1 years, and a missing value contradicts nothing."""
-    asked = {role: getattr(columns, role) for role in Columns.model_fields}
-    return all(_same(role, text_of(column, first), text_of(column, second)) for role, column in asked.items())
-
-
-def show_row(columns: Columns, row: Row) -> str:
-    """Write down what a row says of a person, for a message."""
-    said: dict[str, str | None] = {}
-    for role in Columns.model_fields:
-        column = getattr(columns, role)
-        if column is None or role == "participant" or not any(name.lower() in row.cells for name in column.names):
-            continue
-        text = text_of(column, row)
-        said[role] = column.codes.get(text, text) if role == "sex" else text
-    return _list(said)
 
 
 def _show(role: str, text: str | None) -> str:

@@ -116,20 +116,6 @@ def _refuse_other_separator(found: Iterable[str], wanted: set[str], file: str) -
             raise TableError(msg)
 
 
-def index_rows(
-    rows: Iterable[Row],
-    key_of: Callable[[Row], str | None],
-    agree: Callable[[Row, Row], bool],
-    show: Callable[[Row], str],
-    *,
-    severity: Severity = "error",
-) -> dict[str, Row]:
-    """Give each key its one row, where two rows agree or not as a whole: see `merge_rows`."""
-    return merge_rows(
-        rows, key_of, lambda one, other: None if agree(one, other) else (show(one), show(other)), severity=severity
-    )
-
-
 def merge_rows(
     rows: Iterable[Row],
     key_of: Callable[[Row], str | None],

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from neurolatent.cohort.tables import index_rows, read_table, require_columns
+from neurolatent.cohort.tables import merge_rows, read_table, require_columns
 from neurolatent.errors import TableError
 
 
@@ -54,11 +54,10 @@ def test_ragged_row_carries_its_problem(tmp_path: Path):
 def test_rows_that_agree_count_once_and_others_are_named_with_their_values(tmp_path: Path):
     path = tmp_path / "t.csv"
     path.write_text("id,age\na,70\na,70\nb,60\nb,65\n", encoding="utf-8")
-    index = index_rows(
+    index = merge_rows(
         read_table(path),
         lambda row: row.cells["id"],
-        lambda x, y: x.cells == y.cells,
-        lambda row: f"age {row.cells['age']}",
+        lambda x, y: None if x.cells == y.cells else (f"age {x.cells['age']}", f"age {y.cells['age']}"),
     )
     assert index["a"].problem is None
     assert index["b"].problem == (
