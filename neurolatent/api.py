@@ -9,7 +9,7 @@ import pandas as pd
 from jaxtyping import Float, Float32
 from numpy import ndarray
 
-from neurolatent.analysis.generation import BATCH_SCANS, Generator, LatentArray, lerp, slerp
+from neurolatent.analysis.generation import Generator, LatentArray, lerp, slerp
 from neurolatent.analysis.probes import Probe, published_step
 from neurolatent.cohort.sidecar import Sidecar, read_sidecar
 from neurolatent.cohort.splits import Split, read_split
@@ -89,9 +89,8 @@ class LDAE:
         chosen = pick_device(device)
         model, card = load_autoencoder(folder, device=chosen)
         model.use_slabs(slabs)
-        batch = 1 if slabs else BATCH_SCANS
         wanted = model.preset.sampling_steps if steps is None else steps
-        return cls(Generator(model, chosen, wanted, batch_scans=batch), card)
+        return cls(Generator(model, chosen, wanted), card)
 
     def encode(self, scan: VoxelArray) -> Encoding:
         """Return the semantic code, and by DDIM forwards in time the stochastic code."""

@@ -30,6 +30,7 @@ def run_script(protocol: str, arguments: list[str] | None = None) -> None:
         ("settings", settings, field(default_factory=settings)),
         ("run_name", Annotated[str, tyro.conf.arg(name="run", help="Name of the model.")], "demo"),
         ("device", DeviceName, "auto"),
+        ("slabs", int | None, None),
     ]
 
     def run(command: Any) -> int:
@@ -40,6 +41,7 @@ def run_script(protocol: str, arguments: list[str] | None = None) -> None:
                 run=command.run_name,
                 settings=command.settings,
                 device=command.device,
+                slabs=command.slabs,
                 progress=progress,
             )
         print(steps.describe_finding(finding))

@@ -61,6 +61,8 @@ class Run:
     """Of draws and resampling."""
     device: DeviceName = "auto"
     """Where to compute."""
+    slabs: int | None = None
+    """Let the VAE work through one scan at a time in so many slabs, on a GPU that cannot hold more; try 4."""
     json: bool = False
     """Print the finding as JSON."""
 
@@ -73,6 +75,7 @@ class Run:
                 run=self.run_name,
                 seed=self.seed,
                 device=self.device,
+                slabs=self.slabs,
                 progress=progress,
             )
         print(json.dumps(asdict(finding)) if self.json else steps.describe_finding(finding))

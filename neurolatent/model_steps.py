@@ -140,7 +140,6 @@ def encode(
     In `slabs`, for GPUs that cannot hold more, the VAE works through one scan at a time.
     """
     from neurolatent.analysis.codes import encode as encode_scans
-    from neurolatent.analysis.generation import BATCH_SCANS
     from neurolatent.model.weights import load_autoencoder
 
     workspace = Workspace(root)
@@ -160,7 +159,6 @@ def encode(
             steps=sampling_steps or model.preset.sampling_steps,
             device=chosen,
             progress=progress,
-            batch_scans=1 if slabs else BATCH_SCANS,
         )
     return workspace.codes(run)
 
@@ -171,11 +169,18 @@ def install_shipped_weights(root: Path, *, run: str = SHIPPED_RUN) -> Path:
 
 
 def install_weights(root: Path, weights: Path, *, run: str) -> Path:
-    """Copy trained weights into the workspace, so that the workspace holds all its findings rest on."""
-    from neurolatent.model.weights import read_card
+    """Copy trained weights into the workspace, so that the workspace holds all its findings rest on.
+
+    They replace weights that were put there before, but none that were trained there.
+    """
+    from neurolatent.model.weights import WORK_FOLDER, read_card
 
     read_card(weights)
     folder = Workspace(root).model(run)
+    if (folder / WORK_FOLDER).is_dir() and weights.resolve() != folder.resolve():
+        got = "expected a place for weights from elsewhere, got a model trained there"
+        msg = f"{folder}: {got}. `encode --shipped --run OTHER_NAME` leaves it as it is; so does another workspace."
+        raise SettingsError(msg)
     for source in sorted(path for path in weights.iterdir() if path.is_file()):
         with whole_file(folder / source.name) as temporary:
             shutil.copyfile(source, temporary)

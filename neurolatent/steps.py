@@ -88,6 +88,7 @@ def run_protocol(
     seed: int = 1,
     settings: Any = None,
     device: DeviceName = "auto",
+    slabs: int | None = None,
     progress: Progress | None = None,
 ) -> Finding:
     """Run one analysis; its finding, tables and maps lie in `findings/RUN/PROTOCOL`.
@@ -99,6 +100,7 @@ def run_protocol(
         seed: Of draws and resampling, where no settings are given.
         settings: The analysis's own `Settings`.
         device: Where to compute.
+        slabs: In how many pieces the VAE works through a scan, on a GPU that cannot hold more.
         progress: Called as (what, done, total).
     """
     from neurolatent.analysis.protocols import PROTOCOLS
@@ -111,7 +113,7 @@ def run_protocol(
     kind, analyse = PROTOCOLS[protocol]
     chosen = settings or replace(kind(), seed=seed)
     with workspace.lock():
-        study = open_study(workspace, run=run, device=pick_device(device), progress=progress)
+        study = open_study(workspace, run=run, device=pick_device(device), progress=progress, slabs=slabs)
         settled = settle_steps(chosen, study)
         return _finished(study, protocol, settled) or analyse(study, settled)
 

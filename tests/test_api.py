@@ -48,7 +48,7 @@ def test_an_edit_by_nothing_changes_nothing_and_by_something_something(model, sc
 
 def test_slabs_change_no_encoding_and_no_decoding(model, scans):
     in_slabs = LDAE.load(steps=5, device="cpu", slabs=4)
-    assert in_slabs.generator.batch_scans == 1
+    assert in_slabs.generator.scans_at_once == 1
     whole, cut = model.encode(scans[0]), in_slabs.encode(scans[0])
     bound = 0.03 if has_fast_bfloat16(torch.device("cpu")) else 1e-4
     for one, other in ((cut.semantic, whole.semantic), (in_slabs.decode(whole), model.decode(whole))):

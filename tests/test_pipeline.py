@@ -40,5 +40,8 @@ def _findings_are_kept_until_the_codes_are_newer(workspace: Workspace) -> None:
     run_protocol("reconstruct", workspace.root)
     assert path.stat().st_mtime_ns == written
     (workspace.codes("demo") / "index.json").touch()
-    run_protocol("reconstruct", workspace.root)
+    whole, in_slabs = read_finding(path), run_protocol("reconstruct", workspace.root, slabs=3)
     assert path.stat().st_mtime_ns > written
+    values = [[estimate.value for estimate in finding.estimates] for finding in (in_slabs, whole)]
+    assert values[0] == pytest.approx(values[1], abs=1e-3)
+    assert values[0] != values[1], "slabs round otherwise, or none were used"

@@ -10,7 +10,7 @@ from jaxtyping import Float16
 from numpy import ndarray
 from safetensors.numpy import load_file, save_file
 
-from neurolatent.analysis.generation import BATCH_SCANS, Autoencoder, Generator, LatentArray, Progress
+from neurolatent.analysis.generation import Autoencoder, Generator, LatentArray, Progress
 from neurolatent.device import pick_device
 from neurolatent.errors import SettingsError, WeightsError
 from neurolatent.model.weights import Card
@@ -57,7 +57,6 @@ def encode(
     steps: int = DEFAULT_STEPS,
     device: torch.device | None = None,
     progress: Progress | None = None,
-    batch_scans: int = BATCH_SCANS,
 ) -> Codes:
     """Write y of every scan and z_T of some (each person's first scan where none are named); skip what is there."""
     wanted = tuple(stochastic_keys) if stochastic_keys is not None else first_of_each(cache.keys)
@@ -65,7 +64,7 @@ def encode(
     present = _matching(folder, cache, card, steps)
     if present and set(wanted) <= set(present.stochastic_keys):
         return present
-    generator = Generator(model, device or pick_device(), steps, progress, batch_scans)
+    generator = Generator(model, device or pick_device(), steps, progress)
     semantic = _semantic(generator, cache)
     codes = Codes(
         keys=cache.keys,
@@ -154,8 +153,8 @@ def _stochastic(
 ) -> Float16[ndarray, "some channel a b c"]:
     blocks: list[np.ndarray] = []
     quiet = replace(generator, progress=None)
-    for start in range(0, len(keys), generator.batch_scans):
-        rows = [cache.row(key) for key in keys[start : start + generator.batch_scans]]
+    for start in range(0, len(keys), generator.scans_at_once):
+        rows = [cache.row(key) for key in keys[start : start + generator.scans_at_once]]
         blocks.append(quiet.infer_noise(read_volumes(cache, rows), semantic[rows]).astype(np.float16))
         if generator.progress:
             generator.progress("Stochastic codes", start + len(rows), len(keys))

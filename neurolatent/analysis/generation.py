@@ -25,6 +25,9 @@ Progress = Callable[[str, int, int], None]
 class Autoencoder(Protocol):
     """What analyses ask of a model."""
 
+    slabs: int | None
+    """In how many pieces the VAE works through a scan; None: in one."""
+
     def compress(self, volume: Volume) -> Latent:
         """Scan to scaled latent."""
         ...
@@ -62,7 +65,13 @@ class Generator:
     device: torch.device
     steps: int
     progress: Progress | None = None
-    batch_scans: int = BATCH_SCANS
+    batch_scans: int | None = None
+    """Scans at once; where not given one for a VAE that works in slabs, eight for others."""
+
+    @property
+    def scans_at_once(self) -> int:
+        """How many scans go through the model together."""
+        return self.batch_scans or (BATCH_SCANS if self.model.slabs is None else 1)
 
     def semantic(self, volumes: VolumeArray, *, what: str = "Semantic codes") -> FeatureArray:
         """Encode scans to y."""
@@ -120,21 +129,22 @@ class Generator:
     @torch.no_grad()
     def _in_batches(self, what: str, step: Callable[..., Tensor], *arrays: np.ndarray) -> np.ndarray:
         count, done = len(arrays[0]), list[np.ndarray]()
-        for start in range(0, count, self.batch_scans):
-            parts = [torch.from_numpy(np.float32(array[start : start + self.batch_scans])) for array in arrays]
+        for start in range(0, count, self.scans_at_once):
+            stop = min(start + self.scans_at_once, count)
+            parts = [torch.from_numpy(np.float32(array[start:stop])) for array in arrays]
             try:
                 done.append(step(*(part.to(self.device) for part in parts)).float().cpu().numpy())
             except torch.cuda.OutOfMemoryError as error:
                 raise SettingsError(_no_room(what, error)) from error
             if self.progress:
-                self.progress(what, min(start + self.batch_scans, count), count)
+                self.progress(what, stop, count)
         return np.concatenate(done)
 
 
 def _no_room(what: str, error: Exception) -> str:
     first_line = str(error).partition("\n")[0]
     return (
-        f"{what}: expected room on the GPU, got {first_line} Work in slabs, by `neurolatent encode --slabs 4` "
+        f"{what}: expected room on the GPU, got {first_line} Work in slabs, by --slabs 4 "
         "or `LDAE.load(..., slabs=4)`, more where 4 do not suffice; elsewhere use --device cpu."
     )
 

@@ -63,6 +63,8 @@ class Study:
     sidecar: Sidecar
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     progress: Progress | None = None
+    slabs: int | None = None
+    """In how many pieces the VAE works through a scan, on a GPU that cannot hold more; None: in one."""
 
     @cached_property
     def usable(self) -> tuple[Visit, ...]:
@@ -96,6 +98,7 @@ class Study:
     def load_model(self) -> Autoencoder:
         """Load the weights onto the study's device."""
         model, _ = load_autoencoder(self.workspace.model(self.run), device=self.device)
+        model.use_slabs(self.slabs)
         return model
 
     def generator(self, *, steps: int | None = None) -> Generator:
@@ -161,7 +164,12 @@ class Study:
 
 
 def open_study(
-    workspace: Workspace, *, run: str, device: torch.device | None = None, progress: Progress | None = None
+    workspace: Workspace,
+    *,
+    run: str,
+    device: torch.device | None = None,
+    progress: Progress | None = None,
+    slabs: int | None = None,
 ) -> Study:
     """Open what the steps before left, and refuse what does not belong together or has leaked."""
     refuse_failed(workspace, run=run)
@@ -186,6 +194,7 @@ def open_study(
         sidecar=sidecar,
         device=device or torch.device("cpu"),
         progress=progress,
+        slabs=slabs,
     )
 
 

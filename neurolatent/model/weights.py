@@ -18,6 +18,8 @@ from neurolatent.provenance import hash_file, hash_settings, read_json, whole_fi
 
 FORMAT_VERSION = 1
 CARD_NAME = "card.json"
+WORK_FOLDER = "training"
+"""Beside the weights of a model that was trained in its folder: losses, checkpoints, pictures."""
 PARTS: Mapping[str, tuple[str, ...]] = {
     "vae": ("vae",),
     "denoiser": ("scaling", "denoiser"),

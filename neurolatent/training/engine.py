@@ -1,6 +1,8 @@
 """How a training runs: arithmetic, memory, readers, logs. None of it changes what is learnt, but for rounding."""
 
+import os
 from dataclasses import dataclass
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -93,17 +95,28 @@ def portion(batch: int, *, rank: int, size: int, at_once: int | None) -> Portion
 
 
 def make_loggers(engine: Engine, folder: Path, stage: str) -> list[Any]:
-    """Return lightning's loggers of one stage."""
+    """Return lightning's loggers of one stage.
+
+    MLflow writes to the server of MLFLOW_TRACKING_URI, or else into a database in the folder: it gave up plain files.
+    """
     from lightning.pytorch import loggers
 
     makers = {
         "tensorboard": lambda: loggers.TensorBoardLogger(folder, name="tensorboard", version=stage),
         "wandb": lambda: loggers.WandbLogger(name=stage, save_dir=folder, project="neurolatent"),
         "mlflow": lambda: loggers.MLFlowLogger(
-            experiment_name="neurolatent", run_name=stage, tracking_uri=f"file:{folder / 'mlflow'}"
+            experiment_name="neurolatent",
+            run_name=stage,
+            tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}"),
         ),
     }
     return [makers[name]() for name in engine.loggers]
+
+
+def end_logging(engine: Engine) -> None:
+    """End a stage's run: Weights & Biases keeps one open in the process, to which the next stage would be added."""
+    if "wandb" in engine.loggers:
+        import_module(PACKAGES["wandb"]).finish()
 
 
 def _nearest_divisor(number: int, wanted: int) -> int:

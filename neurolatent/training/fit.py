@@ -17,7 +17,7 @@ from neurolatent.progress import Progress
 from neurolatent.training.batches import Augment, Scans, training_steps, validation_batches
 from neurolatent.training.checkpoint import Checkpoints, WholeCheckpointIO, quiet_lightning, spent_before
 from neurolatent.training.crew import ALONE, PATIENCE, Crew
-from neurolatent.training.engine import DEFAULT_ENGINE, Engine, Portion, make_loggers, portion
+from neurolatent.training.engine import DEFAULT_ENGINE, Engine, Portion, end_logging, make_loggers, portion
 from neurolatent.training.log import LossLog, Tell
 from neurolatent.training.modules import VALIDATION_LOSS, StageModule
 from neurolatent.training.pictures import Album, Pictures
@@ -96,7 +96,10 @@ def fit_stage(
         resume = options.checkpoint if spent.steps else None
         with quiet_lightning(), torch.random.fork_rng(devices=[]):
             trainer = _trainer(model, stage, checkpoints, share, options, checked=bool(checks))
-            _fit(trainer, module, partial(trainer.fit, train_dataloaders=loader, ckpt_path=resume), checks, share)
+            try:
+                _fit(trainer, module, partial(trainer.fit, train_dataloaders=loader, ckpt_path=resume), checks, share)
+            finally:
+                end_logging(options.engine)
         steps = trainer.global_step
     else:
         module.load_state_dict(_averaged(options.checkpoint, device)["state_dict"])

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from neurolatent.model.presets import Preset
-from neurolatent.model.weights import Person, StageRecord, read_card, read_record
+from neurolatent.model.weights import WORK_FOLDER, Person, StageRecord, read_card, read_record
 from neurolatent.progress import Progress
 from neurolatent.provenance import hash_file, hash_settings, read_json
 from neurolatent.training.batches import Augment
@@ -19,7 +19,6 @@ from neurolatent.training.plan import stage_length
 from neurolatent.volume.cache import VolumeCache
 
 FORMAT_VERSION = 1
-WORK_FOLDER = "training"
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,8 @@ class SyntheticTruth:
 class LinearModel:
     """Reads the factors from an image by least squares, mixes them into a code, and rebuilds the image from it."""
 
+    slabs = None
+
     def __init__(self, patterns: Tensor, mask: np.ndarray, *, blind: bool = False) -> None:
         self.patterns, self.mask = patterns, torch.from_numpy(mask)
         self.mixing = torch.randn(FACTORS, FACTORS, generator=torch.Generator().manual_seed(7))

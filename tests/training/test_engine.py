@@ -29,6 +29,7 @@ from tests.training.conftest import CPU, train_tiny
 STAGES = ("vae", "denoiser", "autoencoder")
 TINY = PRESETS["tiny"]
 SHORT = replace(TINY, **{name: replace(getattr(TINY, name), steps=6, batch=4) for name in STAGES})
+LOGGED = replace(TINY, **{name: replace(getattr(TINY, name), steps=10, batch=4) for name in STAGES})
 PROCESS = """
 import sys
 from dataclasses import replace
@@ -220,6 +221,28 @@ def test_tensorboard_gets_every_tenth_loss(brains, tmp_path):
     logged = {event.step + 1: event.value for event in events.Scalars("loss")}
     assert list(logged) == [10, 20, 30]
     assert [table[step] for step in logged] == pytest.approx(list(logged.values()), rel=1e-4)
+
+
+def test_every_stage_is_a_run_of_its_own_for_mlflow(brains, tmp_path, monkeypatch):
+    mlflow = pytest.importorskip("mlflow", reason="MLflow is not installed")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    train_tiny(brains, tmp_path, preset=LOGGED, engine=Engine(loggers=("mlflow",)))
+    store = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'training' / 'mlflow.db'}")
+    runs = store.search_runs([store.get_experiment_by_name("neurolatent").experiment_id])
+    assert {run.info.run_name for run in runs} == set(STAGES)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    for run in runs:
+        table = dict(read_losses(tmp_path / "training" / f"{run.info.run_name}.csv"))
+        assert run.data.metrics["loss"] == pytest.approx(table[10], rel=1e-4)
+    assert {path.name for path in tmp_path.iterdir() if path.name.startswith("ml")} == set()
+
+
+def test_every_stage_is_a_run_of_its_own_for_weights_and_biases(brains, tmp_path, monkeypatch):
+    pytest.importorskip("wandb", reason="Weights & Biases is not installed")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    train_tiny(brains, tmp_path, preset=LOGGED, engine=Engine(loggers=("wandb",)))
+    assert len(list((tmp_path / "training" / "wandb").glob("offline-run-*"))) == len(STAGES)
 
 
 class Interruption(Exception):  # noqa: N818  # no error: a test stops a training with it
