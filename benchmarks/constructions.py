@@ -210,14 +210,18 @@ def _page(
         f"instead of 1.5 and with all widths times {FACTOR:g}, learn from the same people of a phantom of "
         f"{settings.people} ({FRACTIONS[0]:.0%} to learn from, {FRACTIONS[2]:.0%} to be tested), each for as many "
         f"steps as {settings.minutes:g} minutes held in a trial on the idle machine; seeds: {len(found[PAPER])} of "
-        f"{settings.seeds}. Diffusion in voxels is the paper's own networks without its VAE, one seed. Learning rates "
-        "were chosen for both alike on validation people ([learning_rates.md](learning_rates.md)). Intervals (95 %) "
-        "are from drawing people again, each person's mean over the seeds, and condition on the trained weights. "
+        f"{settings.seeds}. All learn with the same optimiser, and both VAEs from the same losses, those of `base`: "
+        "the paper's own adversary and perceptual network are left out. Base's latent keeps more values than the "
+        "paper's, which is part of its construction, and of its likeness. Diffusion in voxels is the paper's kind of "
+        "networks without a VAE: two levels more, where voxels are many and narrow, attention at the bottom only, 20 sampling "
+        "steps, one seed, its learning rates not searched. Those of the other two were chosen for both alike on "
+        "validation people, coarsely ([learning_rates.md](learning_rates.md)). Intervals (95 %) are from drawing "
+        "people again, each person's mean over the seeds, and condition on the trained weights. "
         f"Every person's scores lie in [{settings.kept.name}]({settings.kept.name}).{missing}"
     )
     shown = {name: presets[name] for name in found}
     parts = ["# Constructions side by side", introduction, draw_sizes(shown, found), draw_qualities(found)]
-    return "\n\n".join([*parts, *([draw_speeds(seconds)] if seconds else [])]) + "\n"
+    return "\n\n".join([*parts, *([draw_speeds(seconds, presets)] if seconds else [])]) + "\n"
 
 
 if __name__ == "__main__":

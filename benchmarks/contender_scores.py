@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from contenders import DEVICE
 
 from neurolatent.analysis.generation import Generator
@@ -150,6 +151,8 @@ def _passes(generator: Generator, volumes: VolumeArray) -> dict[str, Callable[[]
     codes = generator.semantic(volumes)
     noise = generator.infer_noise(volumes, codes)
 
+    tensors = torch.from_numpy(codes), torch.from_numpy(noise)
+
     def rebuild() -> None:
         found = generator.semantic(volumes)
         generator.generate(found, generator.infer_noise(volumes, found), what=REBUILT)
@@ -158,6 +161,7 @@ def _passes(generator: Generator, volumes: VolumeArray) -> dict[str, Callable[[]
         "encode to y": lambda: generator.semantic(volumes),
         "decode": lambda: generator.generate(codes, noise, what="decode"),
         "reconstruct": rebuild,
+        "a step of the decoder": lambda: generator.model.decode(*tensors, steps=1),
     }
 
 

@@ -1,5 +1,6 @@
 """The tables of `constructions.py`: what was trained, what it is worth, how fast it is."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +18,8 @@ from neurolatent.analysis.intervals import (
 )
 from neurolatent.analysis.scores import mean, roc_auc
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
-from neurolatent.model.presets import Preset
+from neurolatent.model.presets import Preset, StageLength
+from neurolatent.training.plan import STAGES, stage_length
 
 Found = Mapping[str, Any]
 """What `evaluate` returned for one contender and seed."""
@@ -33,25 +35,31 @@ class Quantity(NamedTuple):
 
 def draw_sizes(presets: Mapping[str, Preset], found: Mapping[str, Sequence[Found]]) -> str:
     """Write sizes, steps and minutes."""
+    went = "stage: steps × scans (minutes, of each seed; scans a second)"
     rows = [
         "## What was trained",
         "",
-        "| what | parameters, M | code | stage: steps × scans (minutes, of each seed) |",
-        "|---|--:|--:|---|",
+        f"| what | parameters, M | values in a latent | code | {went} |",
+        "|---|--:|---|--:|---|",
     ]
     for name, preset in presets.items():
         count = sum(value.numel() for value in LatentDiffusionAutoencoder(preset).parameters()) / 1e6
         went = "; ".join(
-            f"{stage}: {getattr(preset, stage).steps} × {getattr(preset, stage).batch} "
-            f"({', '.join(_minutes(one, stage) for one in found[name])})"
-            for stage in ("vae", "denoiser", "autoencoder")
+            f"{stage}: {_went(stage_length(preset, stage), [one['stages'][stage]['seconds'] for one in found[name]])}"
+            for stage in STAGES
+            if stage != "vae" or preset.vae_widths
         )
-        rows.append(f"| {name} | {count:.1f} | {preset.code_size} | {went} |")
+        extents = (preset.latent_channels, *preset.latent_shape)
+        latent = f"{'×'.join(map(str, extents))} = {math.prod(extents)}"
+        rows.append(f"| {name} | {count:.1f} | {latent} | {preset.code_size} | {went} |")
     return "\n".join(rows)
 
 
-def _minutes(found: Found, stage: str) -> str:
-    return f"{found['stages'][stage]['seconds'] / 60:.1f}"
+def _went(length: StageLength, seconds: Sequence[float]) -> str:
+    """Say how often what was learnt, how long it took, and how fast that is."""
+    minutes = ", ".join(f"{one / 60:.1f}" for one in seconds)
+    speed = length.steps * length.batch * len(seconds) / sum(seconds)
+    return f"{length.steps} × {length.batch} ({minutes}; {speed:.3g})"
 
 
 def draw_qualities(found: Mapping[str, Sequence[Found]]) -> str:
@@ -126,12 +134,17 @@ def _cell(value: Interval) -> str:
     return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
 
 
-def draw_speeds(seconds: Mapping[str, Mapping[str, float]]) -> str:
+def draw_speeds(seconds: Mapping[str, Mapping[str, float]], presets: Mapping[str, Preset]) -> str:
     """Write seconds a scan of each pass, and their ratios."""
+    steps = ", ".join(f"{name} {presets[name].sampling_steps}" for name in seconds)
+    introduction = (
+        "Seconds a scan, batches of 4, the shortest of 3 rounds of taking turns, each at its own sampling steps "
+        f"({steps}); the last row is one of those steps."
+    )
     rows = [
         "## How fast",
         "",
-        "Seconds a scan, batches of 4, the shortest of 3 rounds of taking turns, each at its own sampling steps.",
+        introduction,
         "",
         "| what | " + " | ".join(seconds) + f" | {PAPER} / {BASE} | {VOXELS} / {PAPER} |",
         "|---|" + "--:|" * (len(seconds) + 2),

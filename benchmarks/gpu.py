@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
     preset, device, out = find_preset(options.preset), pick_device(options.device), options.out / options.preset
     jobs = options.jobs or usable_cores()
     cohort = open_cohort(out, people=options.people, preset=preset, template=options.template, jobs=jobs)
-    inputs = [cohort.cache.hash, options.minutes, options.seed, _name(device), torch.__version__]
+    inputs = [cohort.cache.hash, preset.describe(), options.minutes, options.seed, _name(device), torch.__version__]
     keep, weights = partial(_once, out / "parts", inputs), out / f"model-{hash_settings(inputs)[:8]}"
     keep("setting", lambda: _describe(options, preset, device, cohort))
     keep("training", lambda: _train(options, preset, device, cohort, weights))

@@ -101,7 +101,8 @@ def render(found: Mapping[str, Mapping[str, Mapping[float, float]]], settings: L
         "and stage, each stage on the best of the stage before, one seed. Errors are means over validation people "
         "of the phantom of `constructions.py`, who are neither trained on nor tested: L1 of the VAE, and the "
         "weighted error of predicted noise, which differs between constructions. No intervals: they choose a rate "
-        "and claim nothing."
+        "and claim nothing. The search is coarse: few rates, some choices at the end of their range; batches and "
+        "averages were not searched."
     )
     header = ["| what | stage | error by learning rate | chosen |", "|---|---|---|--:|"]
     return "\n".join(["# Learning rates of the constructions", "", introduction, "", *header, *rows, ""])

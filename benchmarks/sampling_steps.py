@@ -1,12 +1,15 @@
 """Find the fewest sampling steps that cost less than 0.005 masked SSIM against 100 DDIM steps each way.
 
 Run:    python benchmarks/sampling_steps.py
-Cost:   about 10 minutes on two cores with the demo's workspace; the rows of a second model the same again
+Cost:   about 15 minutes on two cores for the demo; the rows of a second model the same again
 Expect: 10 steps suffice
 Writes: docs/results/sampling_steps.md
+
+A round trip alone is too kind: what encoding does wrong, decoding undoes. So a z_T drawn at random is decoded too, with
+the same y, and compared with what 100 steps make of it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,34 +20,40 @@ from contenders import contenders
 from evidence import MACHINE
 
 from neurolatent.analysis.generation import Generator
-from neurolatent.analysis.intervals import difference, interval, resample_subjects
+from neurolatent.analysis.intervals import Resamples, difference, interval, resample_subjects
 from neurolatent.analysis.likeness import score
 from neurolatent.analysis.scores import mean
 from neurolatent.analysis.selection import draw_people, subjects
+from neurolatent.cohort.visits import Visit
 from neurolatent.console import say
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
 from neurolatent.model.presets import PRESETS
 from neurolatent.model.solvers import Solver
 from neurolatent.model.weights import load_autoencoder, read_card
 from neurolatent.provenance import hash_settings, read_json, write_json, write_text
+from neurolatent.shapes import VolumeArray
 
 STEPS = (2, 3, 5, 7, 10, 15, 20, 50)
 MOST_STEPS = 100
 SOLVERS: tuple[Solver, ...] = ("ddim", "adams-bashforth", "dpm-solver++")
 ALLOWED = 0.005
 SEED = 1
+REBUILT, DRAWN = "rebuilt", "drawn"
+FORMAT = 2
+Scores = Mapping[str, Mapping[str, float]]
+"""`rebuilt` and `drawn` → masked SSIM by person."""
 
 
 @dataclass(frozen=True)
 class SamplingSteps:
     """Which models, on whom."""
 
-    models: tuple[Path, ...] = (Path("out/demo/model/demo"),)
+    models: tuple[Path, ...] = (Path("out/weights/model/demo"),)
     """Folders of weights."""
-    workspaces: tuple[Path, ...] = (Path("out/demo"),)
-    """Preprocessed phantoms that the models never met, in the same order."""
-    scans: int = 30
-    """Test people of each, one scan each."""
+    workspaces: tuple[Path, ...] = (Path("out/weights"),)
+    """The preprocessed phantoms that they were trained on, in the same order."""
+    scans: int = 24
+    """Validation people of each, one scan each."""
     out: Path = Path("out/sampling_steps")
     """What was measured; a rerun takes it from there."""
     page: Path = Path("docs/results/sampling_steps.md")
@@ -54,70 +63,104 @@ class SamplingSteps:
 def main(settings: SamplingSteps) -> None:
     """Measure each model, and write the page."""
     PRESETS.update({one.preset.name: one.preset for one in contenders().values()})
-    tables = [_table(settings, folder, root) for folder, root in zip(settings.models, settings.workspaces, strict=True)]
-    models = " ".join(f".../{folder.name}" for folder in settings.models)
+    pairs = zip(settings.models, settings.workspaces, strict=True)
+    tables = [_tables(settings, folder, root) for folder, root in pairs]
+    names = [read_card(folder).preset for folder in settings.models]
     introduction = (
-        f"Command: `python benchmarks/sampling_steps.py --models {models}`. Machine: {MACHINE}. Masked SSIM of scans "
-        f"rebuilt from y and the z_T inferred with it, less that of {MOST_STEPS} DDIM steps at the same spacing, as "
-        f"many there as back; 95 % intervals from drawing people again. A default may cost {ALLOWED:g}. `base-small` "
-        "is base's construction as `constructions.py` trains it: at 5 mm, a quarter as wide."
+        f"Command: `python benchmarks/sampling_steps.py --models {' '.join(f'MODEL-OF-{name}' for name in names)} "
+        f"--workspaces {' '.join(f'WORKSPACE-OF-{name}' for name in names)}`. Machine: {MACHINE}. Validation people of "
+        "the phantom that each model was trained on; 95 % intervals from drawing people again. All against "
+        f"{MOST_STEPS} DDIM steps at the same spacing, as many there as back. A default may cost {ALLOWED:g} in the "
+        "first table. `base-small` is base's construction as `constructions.py` trains it: at 5 mm, a quarter as wide."
     )
     write_text(settings.page, "\n\n".join(["# How many sampling steps", introduction, *tables]) + "\n")
 
 
-def _table(settings: SamplingSteps, folder: Path, root: Path) -> str:
+def _tables(settings: SamplingSteps, folder: Path, root: Path) -> str:
     card = read_card(folder)
-    path = settings.out / f"{hash_settings([card.weights_hash, str(root), settings.scans])[:12]}.json"
+    path = settings.out / f"{hash_settings([FORMAT, card.weights_hash, str(root), settings.scans])[:12]}.json"
     if not path.is_file():
         write_json(path, _measure(folder, root, settings.scans))
-    found: Mapping[str, Mapping[str, float]] = read_json(path)
-    exact, people = found[f"ddim {MOST_STEPS}"], sorted(found[f"ddim {MOST_STEPS}"])
-    draws = resample_subjects(people, seed=SEED)
-    reference = mean(_values(exact, people))
-    rows = [
-        f"## {card.preset}, {len(people)} people",
-        "",
-        f"{MOST_STEPS} DDIM steps: {_values(exact, people).mean():.4f}.",
-        "",
-        "| steps each way | " + " | ".join(SOLVERS) + " |",
-        "|--:|" + "---|" * len(SOLVERS),
-    ]
-    for steps in STEPS:
-        lost = [
-            interval(draws, difference(mean(_values(found[f"{solver} {steps}"], people)), reference))
-            for solver in SOLVERS
-        ]
-        cells = [f"{one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}]" for one in lost]
-        rows.append(f"| {steps} | {' | '.join(cells)} |")
-    return "\n".join(rows)
+    found: Mapping[str, Scores] = read_json(path)
+    exact = found[f"ddim {MOST_STEPS}"][REBUILT]
+    people = sorted(exact)
+    draws, reference = resample_subjects(people, seed=SEED), mean(_values(exact, people))
+
+    def lost(scores: Scores) -> str:
+        one = interval(draws, difference(mean(_values(scores[REBUILT], people)), reference))
+        return f"{one.value:+.4f} [{one.low:+.4f}, {one.high:+.4f}]"
+
+    rebuilt = (
+        f"Scans rebuilt from y and the z_T inferred with it: masked SSIM, less that of {MOST_STEPS} DDIM steps "
+        f"({_values(exact, people).mean():.4f})."
+    )
+    drawn = f"The same y with a z_T drawn at random: masked SSIM with what {MOST_STEPS} DDIM steps make of it."
+    table_of_drawn = _table(found, lambda scores: _likeness_cell(scores[DRAWN], people, draws))
+    title = f"## {card.preset}, {len(people)} people"
+    return "\n\n".join([title, rebuilt, _table(found, lost), drawn, table_of_drawn])
+
+
+def _table(found: Mapping[str, Scores], cell: Callable[[Scores], str]) -> str:
+    header = ["| steps | " + " | ".join(SOLVERS) + " |", "|--:|" + "---|" * len(SOLVERS)]
+    rows = [[cell(found[f"{solver} {steps}"]) for solver in SOLVERS] for steps in STEPS]
+    return "\n".join([*header, *(f"| {steps} | {' | '.join(row)} |" for steps, row in zip(STEPS, rows, strict=True))])
+
+
+def _likeness_cell(values: Mapping[str, float], people: list[str], draws: Resamples) -> str:
+    one = interval(draws, mean(_values(values, people)))
+    return f"{one.value:.4f} [{one.low:.4f}, {one.high:.4f}]"
 
 
 def _values(found: Mapping[str, float], people: list[str]) -> np.ndarray:
     return np.array([found[person] for person in people])
 
 
-def _measure(folder: Path, root: Path, scans: int) -> dict[str, dict[str, float]]:
+def _measure(folder: Path, root: Path, scans: int) -> dict[str, Scores]:
     model, _ = load_autoencoder(folder, device=DEVICE)
     people = open_people(root, model.preset.spacing_mm)
-    drawn = frozenset(draw_people(people.split.test_subjects(), most=scans, seed=SEED))
-    found = {f"ddim {MOST_STEPS}": _likeness(model, people, drawn, "ddim", MOST_STEPS)}
+    chosen = people.chosen(frozenset(draw_people(people.split.validation_subjects(), most=scans, seed=SEED)))
+    first = _Attempt(people, chosen, model, "ddim", MOST_STEPS)
+    reference = first.draw()
+    found: dict[str, Scores] = {f"ddim {MOST_STEPS}": first.scores(reference)}
     for steps in STEPS:
         for solver in SOLVERS:
-            found[f"{solver} {steps}"] = _likeness(model, people, drawn, solver, steps)
-            say(f"{folder}: {solver}, {steps} steps: {np.mean(list(found[f'{solver} {steps}'].values())):.4f}")
+            found[f"{solver} {steps}"] = _Attempt(people, chosen, model, solver, steps).scores(reference)
+            means = {what: np.mean(list(of.values())) for what, of in found[f"{solver} {steps}"].items()}
+            say(f"{folder}: {solver}, {steps} steps: {means[REBUILT]:.4f} rebuilt, {means[DRAWN]:.4f} drawn")
     return found
 
 
-def _likeness(
-    model: LatentDiffusionAutoencoder, people: People, drawn: frozenset[str], solver: Solver, steps: int
-) -> dict[str, float]:
-    model.preset = replace(model.preset, solver=solver)
-    chosen = people.chosen(drawn)
-    generator, volumes = Generator(model, DEVICE, steps), people.volumes(chosen)
-    codes = generator.semantic(volumes)
-    rebuilt = generator.generate(codes, generator.infer_noise(volumes, codes), what="rebuilt")
-    values = score(rebuilt, volumes, people.masks(chosen)).ssim
-    return dict(zip(subjects(chosen), [] if values is None else values.tolist(), strict=True))
+@dataclass(frozen=True)
+class _Attempt:
+    """A solver with so many steps, on some scans."""
+
+    people: People
+    chosen: list[Visit]
+    model: LatentDiffusionAutoencoder
+    solver: Solver
+    steps: int
+
+    @property
+    def generator(self) -> Generator:
+        self.model.preset = replace(self.model.preset, solver=self.solver)
+        return Generator(self.model, DEVICE, self.steps)
+
+    def scores(self, reference: VolumeArray) -> Scores:
+        """Score scans rebuilt, and scans drawn against those of the reference."""
+        generator, volumes = self.generator, self.people.volumes(self.chosen)
+        codes = generator.semantic(volumes)
+        rebuilt = generator.generate(codes, generator.infer_noise(volumes, codes), what=REBUILT)
+        return {REBUILT: self._ssim(rebuilt, volumes), DRAWN: self._ssim(self.draw(), reference)}
+
+    def draw(self) -> VolumeArray:
+        """Decode everybody's y with a z_T drawn at random, the same for every solver."""
+        generator = self.generator
+        codes = generator.semantic(self.people.volumes(self.chosen))
+        return generator.generate(codes, generator.draw_noise(len(self.chosen), seed=SEED), what=DRAWN)
+
+    def _ssim(self, made: VolumeArray, wanted: VolumeArray) -> dict[str, float]:
+        values = score(made, wanted, self.people.masks(self.chosen)).ssim
+        return dict(zip(subjects(self.chosen), [] if values is None else values.tolist(), strict=True))
 
 
 if __name__ == "__main__":

@@ -9,19 +9,20 @@ import pandas as pd
 from jaxtyping import Float, Float32
 from numpy import ndarray
 
+from neurolatent.analysis.codes import open_codes, refuse_other_preprocessing
 from neurolatent.analysis.generation import Generator, LatentArray, lerp, slerp
 from neurolatent.analysis.probes import Probe, published_step
 from neurolatent.cohort.sidecar import Sidecar, read_sidecar
 from neurolatent.cohort.splits import Split, read_split
 from neurolatent.cohort.visits import Visit, read_visits
 from neurolatent.device import DeviceName, pick_device
-from neurolatent.errors import ScanError, SettingsError
+from neurolatent.errors import ScanError, SettingsError, WeightsError
 from neurolatent.model.presets import find_preset
 from neurolatent.model.weights import Card, load_autoencoder
 from neurolatent.model_steps import SHIPPED_RUN, SHIPPED_WEIGHTS
 from neurolatent.shapes import VolumeArray, VoxelArray
 from neurolatent.volume.cache import VolumeCache, open_cache
-from neurolatent.workspace import View, Workspace
+from neurolatent.workspace import ScanKey, View, Workspace
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,12 @@ class Cohort:
             for visit in self.visits
         ]
         return pd.DataFrame(rows).drop(columns=["image", "extra"])
+
+    def codes(self, run: str = SHIPPED_RUN) -> pd.DataFrame:
+        """Return y of every encoded scan, to be merged with `frame`: participant_id, session_id, run, y0, y1, …"""
+        found = open_codes(self.workspace.codes(run))
+        keys = pd.DataFrame(found.keys, columns=list(ScanKey._fields))
+        return keys.join(pd.DataFrame(found.semantic).add_prefix("y"))
 
     def volumes(self, spacing_mm: float, view: View = "standard") -> VolumeCache:
         """Map the preprocessed volumes and masks on the grid of that spacing."""
@@ -79,18 +86,40 @@ class LDAE:
         steps: int | None = None,
         device: DeviceName = "auto",
         slabs: int | None = None,
+        accept_affine: bool = False,
     ) -> "LDAE":
         """Load a model's folder, or by `demo` the weights in the package (trained on a phantom).
 
-        `steps` is the number of DDIM steps, each way; the preset's own by default. `slabs` is for GPUs that cannot
-        hold a whole scan: the VAE works through it in so many pieces, and one scan is decoded at a time.
+        Args:
+            run: The folder, or `demo`.
+            steps: Of sampling, each way; the preset's own by default.
+            device: Where to compute.
+            slabs: For GPUs that cannot hold a whole scan: the VAE works through it in so many pieces, and one scan is
+                decoded at a time.
+            accept_affine: Let weights from elsewhere see brains laid as neurolatent lays them, or say that yours were
+                laid as theirs.
+
+        Raises:
+            WeightsError: If the weights do not fit their card, or learnt from brains laid otherwise.
         """
         folder = SHIPPED_WEIGHTS if str(run) == SHIPPED_RUN else Path(run)
         chosen = pick_device(device)
         model, card = load_autoencoder(folder, device=chosen)
+        if card.as_imported and not (card.accepts_affine or accept_affine):
+            expected, got = "leave to see brains laid by one affine", f"weights that learnt from {card.registration}"
+            msg = f"{folder}: expected {expected}, got {got}. `LDAE.load(..., accept_affine=True)` gives it."
+            raise WeightsError(msg)
         model.use_slabs(slabs)
         wanted = model.preset.sampling_steps if steps is None else steps
         return cls(Generator(model, chosen, wanted), card)
+
+    def volumes(self, cohort: Cohort) -> VolumeCache:
+        """Map a cohort's volumes and masks on this model's grid; those preprocessed in another way are refused."""
+        preset = find_preset(self.card.preset)
+        cache = cohort.volumes(preset.spacing_mm, preset.view)
+        if not self.card.as_imported:
+            refuse_other_preprocessing(cache, self.card)
+        return cache
 
     def encode(self, scan: VoxelArray) -> Encoding:
         """Return the semantic code, and by DDIM forwards in time the stochastic code."""

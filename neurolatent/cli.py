@@ -13,6 +13,7 @@ from neurolatent.commands import Command, WorkspacePath
 from neurolatent.console import FAILED, console, progress_bars
 from neurolatent.device import DeviceName
 from neurolatent.errors import NeurolatentError
+from neurolatent.training.crew import leave_at_once, started_as
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -67,6 +68,8 @@ def run_command(kind: Any, arguments: list[str] | None, *, prog: str, descriptio
         if debug:
             raise
         console.print(f"neurolatent: {error}", markup=False, style="red")
+        if started_as().size > 1:
+            leave_at_once(FAILED)
         sys.exit(FAILED)
     except KeyboardInterrupt:
         console.print("neurolatent: stopped. The same command goes on where it was.", style="red")

@@ -36,6 +36,8 @@ class Train:
     """Let the VAE learn from scans changed a little, as other scanners and registrations would."""
     perceptual: Path | None = None
     """ImageNet weights of ConvNeXt-Small in torchvision's layout: the VAE learns from their features, too."""
+    imagenet: Path | None = None
+    """The same kind of file: the semantic encoder of preset `paper` starts from it, as published."""
     seed: int = 1
     """Of weights, noise and order."""
     device: DeviceName = "auto"
@@ -81,6 +83,7 @@ class Train:
             engine=self.engine,
             draw=draw_sheet,
             perceptual=self.perceptual,
+            imagenet=self.imagenet,
             progress=progress,
         )
 

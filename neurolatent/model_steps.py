@@ -69,7 +69,7 @@ def estimate_training(
         len(training),
         pick_device(device),
         augment=changes,
-        at_once=engine.scans_at_once,
+        engine=engine,
         processes=started_as().size,
         perceptual=perceptual,
     )
@@ -92,6 +92,7 @@ def train(  # noqa: PLR0913 - one call states the whole training
     engine: Engine = DEFAULT_ENGINE,
     draw: "Draw | None" = None,
     perceptual: Path | None = None,
+    imagenet: Path | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Train every stage on the split's training people; return the model's folder."""
@@ -119,6 +120,7 @@ def train(  # noqa: PLR0913 - one call states the whole training
             engine=engine,
             draw=draw,
             perceptual=perceptual,
+            imagenet=imagenet,
             progress=progress,
         )
     return folder
@@ -156,7 +158,7 @@ def encode(
             card,
             workspace.codes(run),
             stochastic_keys=cache.keys if every_scan else None,
-            steps=sampling_steps or model.preset.sampling_steps,
+            steps=model.preset.sampling_steps if sampling_steps is None else sampling_steps,
             device=chosen,
             progress=progress,
         )

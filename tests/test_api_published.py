@@ -79,6 +79,12 @@ def test_a_probe_without_weights_gives_no_step(probes):
         published_step(replace(probe, weights=np.zeros(16)), 1.0)
 
 
+def test_a_probe_of_one_spread_for_all_features_gives_no_published_step(probes):
+    shared = replace(probes[0], scaling=replace(probes[0].scaling, own_units=False))
+    with pytest.raises(SettingsError, match=r"divided by its own spread, got .* Fit it with `own_units=True`"):
+        published_step(shared, 1.0)
+
+
 def test_manipulation_by_nothing_is_the_null_edit_and_by_something_is_decoding_the_moved_code(model, scans, probes):
     probe, _ = probes
     encoding = model.encode(scans[0])

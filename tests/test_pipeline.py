@@ -1,6 +1,9 @@
 """The whole line: a demo that trains from nothing, on few people and for few steps, ends in its reports."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +17,8 @@ from neurolatent.model.weights import read_card
 from neurolatent.steps import run_protocol
 from neurolatent.workspace import Workspace
 
+README = Path(__file__).parents[1] / "README.md"
+
 
 @pytest.mark.timeout(900)
 def test_a_demo_that_trains_ends_in_reports_of_unseen_people(monkeypatch, tmp_path):
@@ -22,16 +27,18 @@ def test_a_demo_that_trains_ends_in_reports_of_unseen_people(monkeypatch, tmp_pa
     monkeypatch.setitem(presets.PRESETS, "demo", replace(demo, **short))
     monkeypatch.setattr(pipeline, "DEMO_PHANTOM", PhantomSettings(subjects=60, visits=3, people=tuple(range(48))))
     monkeypatch.setattr(pipeline, "DEMO_RAW", PhantomSettings(subjects=60, visits=1, space="raw", people=(0, 1)))
-    assert pipeline.run_demo(tmp_path, train=True) == 0
-    assert (tmp_path / "report.html").stat().st_size > 50_000
-    assert (tmp_path / "report.pdf").stat().st_size > 50_000
-    workspace = Workspace(tmp_path)
+    out = tmp_path / "out" / "demo"
+    assert pipeline.run_demo(out, train=True) == 0
+    assert (out / "report.html").stat().st_size > 50_000
+    assert (out / "report.pdf").stat().st_size > 50_000
+    workspace = Workspace(out)
     assert read_card(workspace.model("demo")).stages["autoencoder"].steps == 4
     found = [workspace.findings("demo", protocol) / "finding.json" for protocol in PROTOCOLS]
     findings = [read_finding(path) for path in found if path.is_file()]
     assert {finding.protocol for finding in findings} >= {"reconstruct", "fill_missing_visit"}
     assert {finding.certificate for finding in findings} == {"certified"}
     _findings_are_kept_until_the_codes_are_newer(workspace)
+    _the_readmes_python_runs(tmp_path, monkeypatch)
 
 
 def _findings_are_kept_until_the_codes_are_newer(workspace: Workspace) -> None:
@@ -45,3 +52,14 @@ def _findings_are_kept_until_the_codes_are_newer(workspace: Workspace) -> None:
     values = [[estimate.value for estimate in finding.estimates] for finding in (in_slabs, whole)]
     assert values[0] == pytest.approx(values[1], abs=1e-3)
     assert values[0] != values[1], "slabs round otherwise, or none were used"
+
+
+def _the_readmes_python_runs(folder: Path, monkeypatch) -> None:
+    """Word for word, in the folder that holds out/demo."""
+    block = re.search(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+    monkeypatch.chdir(folder)
+    names: dict[str, Any] = {}
+    exec(block[1], names)
+    assert names["older"].shape == names["scan"].shape == names["varied"].shape[1:]
+    assert len(names["scans"]) > len(names["learnt"]) > 5
+    assert names["codes"].shape[1] == len(names["encoding"].semantic)

@@ -45,6 +45,8 @@ class Scaling:
 
     mean: Direction
     sd: Direction
+    own_units: bool = False
+    """Whether each is divided by its own spread."""
 
     def __call__(self, features: FeatureArray) -> FeatureArray:
         """Centre and scale."""
@@ -168,9 +170,13 @@ def published_step(probe: Probe, scale: float) -> Direction:
     """Y' − y of the published manipulation: scale · √d · w / ‖w‖, w the probe's raw weights (arXiv:2504.08635).
 
     That is its length in standardised space, where the probe reads; what is returned is in the code's own units, ready
-    to be added to y. The published program standardises each of the d features by itself: fit with `own_units=True`.
+    to be added to y. The paper standardises each of the d features by itself: a probe fitted otherwise is refused.
     Raw weights are no pattern (see `age_pattern`): they also move what they only cancel.
     """
+    if not probe.scaling.own_units:
+        expected, got = "a probe of features each divided by its own spread", "one of a spread shared by all"
+        msg = f"published_step: expected {expected}, got {got}. Fit it with `own_units=True`."
+        raise SettingsError(msg)
     length = float(np.linalg.norm(probe.weights))
     if length == 0:
         msg = "The probe reads nothing from the code (all weights are 0), so no direction moves it. Train longer."
@@ -181,7 +187,7 @@ def published_step(probe: Probe, scale: float) -> Direction:
 def _fit_scaling(features: FeatureArray, *, own_units: bool = False) -> Scaling:
     wide = features.astype(np.float64)
     sd = wide.std(0) if own_units else np.full(wide.shape[1], np.sqrt(wide.var(0).mean()))
-    return Scaling(wide.mean(0), np.where(sd > 0, sd, 1.0))
+    return Scaling(wide.mean(0), np.where(sd > 0, sd, 1.0), own_units)
 
 
 def _ridge_path(scaled: FeatureArray, target: Values) -> Float[ndarray, "penalty feature"]:

@@ -91,7 +91,12 @@ class Study:
         """Compare the test people with those each training stage has seen, and the volumes with what they saw."""
         verdict = certify(self.card, self.visits, self.test_subjects)
         if self.cache.preprocessing == self.card.preprocessing:
-            return verdict
+            if not self.card.registration:
+                return verdict
+            first = (
+                f"The weights learnt from brains laid by {self.card.registration} before they saw some laid as these."
+            )
+            return replace(verdict, reason=f"{verdict.reason} {first}")
         mismatch = f"The weights learnt from brains laid by {self.card.registration}, and see brains laid otherwise."
         return replace(verdict, reason=f"{verdict.reason} {mismatch}")
 
@@ -103,7 +108,7 @@ class Study:
 
     def generator(self, *, steps: int | None = None) -> Generator:
         """Load the model for decoding with that many steps, by default the preset's own number."""
-        return Generator(self.load_model(), self.device, steps or self.sampling_steps, self.progress)
+        return Generator(self.load_model(), self.device, self.sampling_steps if steps is None else steps, self.progress)
 
     @property
     def sampling_steps(self) -> int:

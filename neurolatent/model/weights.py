@@ -75,13 +75,22 @@ class Card:
     """How the volumes were changed that this training's VAE learnt from; a card without it means not at all."""
     perceptual: str | None = None
     """SHA-256 of the ImageNet weights by whose eyes this training's VAE learnt; a card without it means by none."""
+    imagenet: str | None = None
+    """SHA-256 of the ImageNet weights from which the slices' network started; a card without it means from noise."""
     imported: Mapping[str, str] | None = None
-    """Network to SHA-256 of the file that weights from elsewhere were read from; a card without it means made here."""
+    """Network to SHA-256 of the file that weights from elsewhere were read from; a card without it means made here.
+
+    It stays when they are trained on, and so do their licence and registration."""
     registration: str | None = None
     """How the brains of weights from elsewhere came to the template; a card without it means as neurolatent does it."""
     accepts_affine: bool = False
     """Whether the user lets weights from elsewhere see brains as neurolatent lays them: by one affine at most."""
     format_version: int = FORMAT_VERSION
+
+    @property
+    def as_imported(self) -> bool:
+        """Whether the weights came from elsewhere, and nothing was trained since."""
+        return self.imported is not None and not any(stage.steps for stage in self.stages.values())
 
 
 def part_state(model: LatentDiffusionAutoencoder, part: str) -> dict[str, Tensor]:

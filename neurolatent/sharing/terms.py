@@ -14,7 +14,7 @@ WORDS = {"weights": "weights trained on it", "samples": "images that a model mak
 def refuse_against_terms(good: Good, sidecar: Sidecar, card: Card) -> None:
     """Refuse what the terms of any cohort that the model has seen do not allow, or somebody else's terms rule."""
     if card.imported:
-        msg = f"--{good}: expected a model trained here, got one from elsewhere. Whoever made it hands it on."
+        msg = f"--{good}: expected a model trained here, got one that came from elsewhere. Whoever made it hands it on."
         raise SettingsError(msg)
     met = {cohort for stage in card.stages.values() for cohort, _ in (*stage.subjects, *stage.validation_subjects)}
     for cohort in sorted(met):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
+from neurolatent.errors import ScanError
 from neurolatent.shapes import VolumeArray
 from neurolatent.training.engine import Portion
 from neurolatent.training.variants import OneVolume, draw_variant, move
@@ -41,6 +42,10 @@ class Scans:
     latents: np.ndarray | None = None
     """float16, scan × variant × channel × i × j × k, in the order of `rows`."""
 
+    def __deepcopy__(self, memo: object) -> "Scans":
+        """Stay one: a copy of a stage's module, as its moving average is, must not read all volumes into memory."""
+        return self
+
     def names(self, rows: Sequence[int]) -> list[str]:
         """Name scans as every file does."""
         return ["/".join(self.cache.keys[row]) for row in rows]
@@ -68,6 +73,16 @@ def read_batch(
         chosen = np.stack([scans.latents[place, variant] for place, variant in zip(places, variants, strict=True)])
         batch["latent"] = torch.from_numpy(chosen.astype(np.float32))
     return batch
+
+
+def refuse_broken(scans: Scans, places: Sequence[int]) -> None:
+    """Refuse scans with voxels that are no numbers, by name, before any time is spent."""
+    rows = [scans.rows[place] for place in places]
+    bad = [row for row in rows if not np.isfinite(scans.cache.volumes[row]).all()]
+    if bad:
+        names = ", ".join(scans.names(bad))
+        msg = f"{names}: expected finite voxels, got NaN or infinity. Preprocess these scans again, or leave them out."
+        raise ScanError(msg)
 
 
 def read_volume(cache: VolumeCache, row: int) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,8 @@ class Draws:
     """Random numbers decided by seed, step and place alone; drawn on the CPU, hence alike on any device."""
 
     def __init__(self, *, seed: int, step: int, places: Sequence[int]) -> None:
+        self.dropout_seeds = [int(np.random.SeedSequence((seed, step, place)).generate_state(1)[0]) for place in places]
+        """Of each scan's dropout: other streams than the noise's."""
         self.generators = [torch.Generator().manual_seed(_mix(seed, step, place)) for place in places]
 
     def normal_like(self, values: Tensor) -> Tensor:

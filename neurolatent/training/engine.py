@@ -1,6 +1,7 @@
 """How a training runs: arithmetic, memory, readers, logs. None of it changes what is learnt, but for rounding."""
 
 import os
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
@@ -9,12 +10,14 @@ from typing import Any, Literal
 
 import torch
 
-from neurolatent.device import has_fast_bfloat16
+from neurolatent.device import has_fast_bfloat16, usable_cores
 from neurolatent.errors import SettingsError
+from neurolatent.training.crew import started_as
 
 Precision = Literal["auto", "fp64", "fp32", "bf16", "fp16"]
 LoggerName = Literal["tensorboard", "wandb", "mlflow"]
 PACKAGES: dict[LoggerName, str] = {"tensorboard": "tensorboard", "wandb": "wandb", "mlflow": "mlflow"}
+MOST_READERS = 8
 LIGHTNING_NAMES = {"fp64": "64-true", "fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 
 
@@ -27,7 +30,7 @@ class Engine:
     scans_at_once: int | None = None
     """Scans that a process holds at a time; the rest of its share of a batch is accumulated. All of it by default."""
     workers: int | None = None
-    """Processes that read ahead; two where there is a GPU, none on a CPU."""
+    """Processes that read ahead; with a GPU as many as a process has cores, at most eight, and none on a CPU."""
     loggers: tuple[LoggerName, ...] = ()
     """Beside the table of losses, which is always written."""
     picture_seconds: float = 120.0
@@ -54,7 +57,15 @@ class Engine:
 
     def readers(self, device: torch.device) -> int:
         """Return how many processes read ahead."""
-        return self.workers if self.workers is not None else 2 if device.type == "cuda" else 0
+        if self.workers is not None or device.type != "cuda":
+            return self.workers or 0
+        return min(MOST_READERS, max(1, usable_cores() // started_as().a_node))
+
+    def arithmetic(self, device: torch.device, *, mixed: bool) -> AbstractContextManager[object]:
+        """Return lightning's arithmetic for what runs outside its loop."""
+        dtypes = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+        dtype = dtypes.get(self.lightning_precision(device, mixed=mixed))
+        return torch.autocast(device.type, dtype) if dtype else nullcontext()
 
 
 DEFAULT_ENGINE = Engine()

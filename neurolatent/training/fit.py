@@ -2,16 +2,17 @@
 
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_all_start_methods
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
-from neurolatent.errors import SettingsError
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
 from neurolatent.progress import Progress
 from neurolatent.training.batches import Augment, Scans, training_steps, validation_batches
@@ -19,7 +20,8 @@ from neurolatent.training.checkpoint import Checkpoints, WholeCheckpointIO, quie
 from neurolatent.training.crew import ALONE, PATIENCE, Crew
 from neurolatent.training.engine import DEFAULT_ENGINE, Engine, Portion, end_logging, make_loggers, portion
 from neurolatent.training.log import LossLog, Tell
-from neurolatent.training.modules import VALIDATION_LOSS, StageModule
+from neurolatent.training.memory import advise_on_memory
+from neurolatent.training.modules import VALIDATION_LOSS
 from neurolatent.training.pictures import Album, Pictures
 from neurolatent.training.plan import STAGES, stage_length
 from neurolatent.training.run import Fitted
@@ -92,38 +94,45 @@ def fit_stage(
     steps = spent.steps
     if spent.steps < options.steps:
         readers = options.engine.readers(device)
-        loader = DataLoader(batches, batch_size=None, num_workers=readers, persistent_workers=readers > 0)
+        loader = DataLoader(batches, batch_size=None, **_reading(readers))
         resume = options.checkpoint if spent.steps else None
         with quiet_lightning(), torch.random.fork_rng(devices=[]):
             trainer = _trainer(model, stage, checkpoints, share, options, checked=bool(checks))
+            fit = partial(trainer.fit, train_dataloaders=loader, ckpt_path=resume, weights_only=True)
+            mixed = model.preset.mixed_precision
             try:
-                _fit(trainer, module, partial(trainer.fit, train_dataloaders=loader, ckpt_path=resume), checks, share)
+                with advise_on_memory(f"Training {stage}", options.engine, device, at_once=share.at_once, mixed=mixed):
+                    fit(module, val_dataloaders=DataLoader(checks, batch_size=None) if checks else None)
             finally:
                 end_logging(options.engine)
         steps = trainer.global_step
     else:
-        module.load_state_dict(_averaged(options.checkpoint, device)["state_dict"])
+        module.load_state_dict(_averaged(options.checkpoint)["state_dict"])
     if options.best.is_file():
-        best = _averaged(options.best, device)
+        best = _averaged(options.best)
         module.load_state_dict(best["state_dict"])
         steps = int(best["global_step"])
     model.to(device).eval()
     return Fitted(checkpoints.seconds, steps, checkpoints.waiting_share)
 
 
-def _averaged(path: Path, device: torch.device) -> Any:
+def _averaged(path: Path) -> Any:
     """Read a checkpoint, whose `state_dict` is the moving average."""
-    return torch.load(path, map_location=device, weights_only=True)
+    return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
 
 
-def _fit(trainer: Trainer, module: StageModule, fit: Any, checks: Any, share: Portion) -> None:
-    try:
-        fit(module, val_dataloaders=DataLoader(checks, batch_size=None) if checks else None, weights_only=True)
-    except torch.cuda.OutOfMemoryError as error:
-        first_line = str(error).partition("\n")[0]
-        way_out = f"Lower --scans-at-once (now {share.at_once})" if share.at_once > 1 else "Choose a smaller preset"
-        msg = f"Step {trainer.global_step}: expected room on the GPU, got {first_line} {way_out}, or --precision bf16."
-        raise SettingsError(msg) from error
+def _reading(readers: int) -> dict[str, Any]:
+    """Return how a loader reads ahead: forked readers share the mapped volumes, others would be sent a copy each."""
+    if not readers:
+        return {}
+    way = "fork" if "fork" in get_all_start_methods() else None
+    return {"num_workers": readers, "persistent_workers": True, "multiprocessing_context": way}
+
+
+def _clusters() -> list[SLURMEnvironment]:
+    """Keep lightning from requeueing a SLURM job by checkpoints of its own, which the next stage would take for its."""
+    by_slurm = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
+    return [SLURMEnvironment(auto_requeue=False)] if by_slurm else []
 
 
 def _trainer(
@@ -156,7 +165,8 @@ def _trainer(
         val_check_interval=length.check_every * share.pieces if checked else None,
         check_val_every_n_epoch=None if checked else 1,
         gradient_clip_val=GRADIENT_NORM_LIMIT,
-        plugins=[WholeCheckpointIO()],
+        plugins=[WholeCheckpointIO(), *_clusters()],
+        default_root_dir=options.log.parent,
         callbacks=[*callbacks, checkpoints],
         logger=make_loggers(engine, options.log.parent, stage) or False,
         log_every_n_steps=10,

@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from neurolatent.errors import ScanError
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
+from neurolatent.model.dropout import own_dropout
 from neurolatent.model.noise import PerSample, add_noise, gather_signal
 from neurolatent.model.presets import StageLength
 from neurolatent.model.vae import sample_posterior
@@ -91,8 +92,8 @@ class StageModule(LightningModule):
             msg = f"Training: expected the batch of step {self.global_step}, got that of {batch['step']}."
             raise RuntimeError(msg)
         draws = Draws(seed=self.seed, step=batch["step"], places=batch["places"])
-        torch.manual_seed(draws.generators[0].initial_seed())  # of dropout
-        losses = self.losses(self.in_own_precision(batch), draws)
+        with own_dropout(draws.dropout_seeds, self.device):
+            losses = self.losses(self.in_own_precision(batch), draws)
         self.refuse_exploded(losses, batch)
         return losses.mean()
 
@@ -100,6 +101,7 @@ class StageModule(LightningModule):
         """Log the mean loss of people that nothing is learnt from, with the same noise every time."""
         draws = Draws(seed=VALIDATION_SEED, step=0, places=batch["places"])
         losses = self.validation_losses(self.in_own_precision(batch), draws)
+        self.refuse_if_beyond(math.inf, losses, batch, when="in a check")
         self.log(VALIDATION_LOSS, losses.mean(), on_epoch=True, batch_size=len(losses))
 
     def in_own_precision(self, batch: Batch) -> Batch:
@@ -109,24 +111,31 @@ class StageModule(LightningModule):
 
     def refuse_exploded(self, losses: PerSample, batch: Batch) -> None:
         """Name the scans whose loss is no number, or far from what losses were lately."""
-        values = losses.detach().tolist()
         known = len(self.recent_losses) == REMEMBERED_LOSSES
         limit = EXPLODED * median(self.recent_losses) if known else math.inf
+        self.refuse_if_beyond(limit, losses, batch, when=f"at step {batch['step']}")
+        self.recent_losses.append(float(losses.detach().mean()))
+
+    def refuse_if_beyond(self, limit: float, losses: PerSample, batch: Batch, *, when: str) -> None:
+        """Name the scans whose loss is not below a limit."""
+        values = losses.detach().tolist()
         bad = [(row, value) for row, value in zip(batch["rows"], values, strict=True) if not value < limit]
         if bad:
-            expected = f"a loss below {limit:.3g}" if known else "a finite loss"
+            expected = f"a loss below {limit:.3g}" if limit < math.inf else "a finite loss"
             worst = ", ".join(f"{value:.3g}" for _, value in bad)
             msg = (
-                f"{', '.join(self.name_scans([row for row, _ in bad]))}: expected {expected} at step {batch['step']}, "
+                f"{', '.join(self.name_scans([row for row, _ in bad]))}: expected {expected} {when}, "
                 f"got {worst}. Look at these scans: preprocess them again or drop them; or lower the learning rate."
             )
             raise ScanError(msg)
-        self.recent_losses.append(sum(values) / len(values))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Adam with a warm-up and, unless the rate is to stay constant, a cosine decay to nothing."""
-        optimiser = torch.optim.AdamW(
-            self.learning(), lr=self.length.learning_rate, betas=BETAS, eps=EPSILON, weight_decay=1e-4
+        rate = self.length.learning_rate
+        optimiser = (
+            torch.optim.Adam(self.learning(), lr=rate)
+            if self.length.optimiser == "adam"
+            else torch.optim.AdamW(self.learning(), lr=rate, betas=BETAS, eps=EPSILON, weight_decay=1e-4)
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._schedule())
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}

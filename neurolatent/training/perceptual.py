@@ -7,13 +7,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from neurolatent.errors import WeightsError
 from neurolatent.model.blocks import full_precision
 from neurolatent.model.noise import PerSample
 from neurolatent.model.published.convnext import ConvNeXt, Plane
-from neurolatent.model.published.imagenet import REMEDY, load_imagenet
+from neurolatent.model.published.imagenet import load_imagenet
 from neurolatent.model.published.sizes import SemanticSizes
-from neurolatent.provenance import hash_file
 from neurolatent.shapes import Volume
 from neurolatent.training.draws import Draws
 
@@ -58,14 +56,6 @@ def load_perceptual(path: Path) -> Perceptual:
     network = ConvNeXt(SIZES)
     load_imagenet(network, path)
     return Perceptual(network)
-
-
-def hash_perceptual(path: Path) -> str:
-    """Return the hash of the file; one that is not there is refused."""
-    if not path.is_file():
-        msg = f"{path}: expected weights for the perceptual loss, found no file. {REMEDY}"
-        raise WeightsError(msg)
-    return hash_file(path)
 
 
 def _places(shares: Float[Tensor, "batch 3 slice"], volume: Volume) -> list[Places]:

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import torch
 
-from neurolatent.device import autocast
+from neurolatent.errors import SettingsError
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
 from neurolatent.model.presets import Preset, StageLength
+from neurolatent.model.weights import part_state
 from neurolatent.training.batches import Augment
 from neurolatent.training.draws import Draws
-from neurolatent.training.engine import portion
+from neurolatent.training.engine import DEFAULT_ENGINE, Engine, portion
+from neurolatent.training.memory import advise_on_memory
 from neurolatent.training.modules import CompressionStage, PretrainingStage, RepresentationStage, StageModule
+from neurolatent.training.variants import draw_variant, move
 
 STAGES: Mapping[str, type[StageModule]] = {
     "vae": CompressionStage,
@@ -42,6 +45,8 @@ OWN_SETTINGS: Mapping[str, tuple[str, ...]] = {
 }
 """What of the preset each stage adds to what the stages before it depend on."""
 TRIAL_STEPS = 3
+NUMBER_BYTES, MORE_COPIES = 4, 3
+"""What a training holds of every learnt number beside its value and gradient: its average and Adam's two moments."""
 OVERHEAD = 1.1
 """Optimiser, average, reading: measured at 5 to 10 % of a step's forward and backward pass."""
 
@@ -72,22 +77,23 @@ def estimate(
     device: torch.device,
     *,
     augment: Augment | None = None,
-    at_once: int | None = None,
+    engine: Engine = DEFAULT_ENGINE,
     processes: int = 1,
     perceptual: Path | None = None,
 ) -> Estimate:
     """Measure a few steps of each stage on noise, and count what will be written."""
     seconds = trial_seconds(
-        preset, n_scans, device, augment=augment, at_once=at_once, processes=processes, perceptual=perceptual
+        preset, n_scans, device, augment=augment, engine=engine, processes=processes, perceptual=perceptual
     )
     model = LatentDiffusionAutoencoder(preset)
-    weights_bytes = 4 * sum(tensor.numel() for tensor in model.state_dict().values())
+    learnt = max(sum(value.numel() for value in part_state(model, part).values()) for part in STAGES)
+    weights_bytes = NUMBER_BYTES * sum(tensor.numel() for tensor in model.state_dict().values())
     i, j, k = preset.latent_shape
     latents_bytes = 2 * n_scans * preset.latent_variants * preset.latent_channels * i * j * k
     checkpoint_bytes = 4 * weights_bytes  # weights, their average and Adam's two moments, of one stage at a time
     return Estimate(
         minutes=sum(seconds.values()) / 60,
-        memory_gb=_memory_gb(device),
+        memory_gb=_memory_gb(device) + NUMBER_BYTES * MORE_COPIES * learnt / 1e9,
         disk_mb=(weights_bytes + latents_bytes + checkpoint_bytes) / 1e6,
     )
 
@@ -100,7 +106,12 @@ def plan_steps(
     if max_minutes is None:
         return steps
     seconds = trial()
-    share = (60 * max_minutes - seconds["latents"]) / (sum(seconds.values()) - seconds["latents"])
+    left = 60 * max_minutes - seconds["latents"]
+    if left <= 0:
+        least = f"more than the {seconds['latents'] / 60:.2g} minutes in which latents are written"
+        msg = f"--max-minutes: expected {least}, got {max_minutes:g}. Give it more, or choose a smaller preset."
+        raise SettingsError(msg)
+    share = left / (sum(seconds.values()) - seconds["latents"])
     return {stage: max(1, round(count * min(1.0, share))) for stage, count in steps.items()}
 
 
@@ -110,12 +121,14 @@ def trial_seconds(
     device: torch.device,
     *,
     augment: Augment | None = None,
-    at_once: int | None = None,
+    engine: Engine = DEFAULT_ENGINE,
     processes: int = 1,
     perceptual: Path | None = None,
 ) -> dict[str, float]:
-    """Return the seconds each stage would take, the caching of latents and the augmentation of volumes included."""
+    """Return the seconds each stage would take, the caching of latents and what is done to volumes included."""
     model = LatentDiffusionAutoencoder(preset).to(device)
+    moving, readers = _seconds_to_move(preset), engine.readers(device)
+    moved = moving * (preset.latent_variants - 1) / preset.latent_variants
     seconds: dict[str, float] = {}
     for stage, module_type in STAGES.items():
         length = stage_length(preset, stage)
@@ -127,13 +140,17 @@ def trial_seconds(
             name_scans=lambda rows: list(map(str, rows)),
             perceptual=perceptual,
         )
-        share = portion(length.batch, rank=0, size=processes, at_once=at_once)
-        a_step = share.pieces * _seconds_a_step(module, share.at_once, device)
-        if augment and module.want_augmented:
-            a_step += share.pieces * share.at_once * _seconds_to_augment(augment, preset)
+        share = portion(length.batch, rank=0, size=processes, at_once=engine.scans_at_once)
+        with advise_on_memory(
+            f"A trial of {stage}", engine, device, at_once=share.at_once, mixed=preset.mixed_precision
+        ):
+            a_step = share.pieces * _seconds_a_step(module, share.at_once, device, engine)
+        augmenting = _seconds_to_augment(augment, preset) if augment and module.want_augmented else 0.0
+        reading = share.pieces * share.at_once * (augmenting + (moved if module.want_volumes else 0.0))
+        a_step = max(a_step, reading / readers) if readers else a_step + reading
         seconds[stage] = OVERHEAD * length.steps * a_step
     volume = torch.rand(1, 1, *preset.grid_shape, device=device)
-    each = _shortest(lambda: model.compress(volume))
+    each = _shortest(lambda: model.compress(volume)) + moved
     return {**seconds, "latents": each * n_scans * preset.latent_variants}
 
 
@@ -144,7 +161,7 @@ def _changed(record: Preset | StageLength, names: Sequence[str]) -> dict[str, ob
     return {name: value for name, value in values.items() if value != defaults[name]}
 
 
-def _seconds_a_step(module: StageModule, batch_size: int, device: torch.device) -> float:
+def _seconds_a_step(module: StageModule, batch_size: int, device: torch.device, engine: Engine) -> float:
     preset = module.model.preset
     batch = {
         "step": 0,
@@ -154,12 +171,17 @@ def _seconds_a_step(module: StageModule, batch_size: int, device: torch.device) 
     }
 
     def step() -> None:
-        with autocast(device, enabled=preset.mixed_precision):
+        with engine.arithmetic(device, mixed=preset.mixed_precision):
             loss = module.losses(batch, Draws(seed=0, step=0, places=range(batch_size))).mean()
         loss.backward()
         module.zero_grad()
 
     return _shortest(step)
+
+
+def _seconds_to_move(preset: Preset) -> float:
+    volume = torch.rand(1, *preset.grid_shape)
+    return _shortest(lambda: move(volume, draw_variant(0, 1))) if preset.latent_variants > 1 else 0.0
 
 
 def _seconds_to_augment(augment: Augment, preset: Preset) -> float:

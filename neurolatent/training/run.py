@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 
 from neurolatent.model.presets import Preset
+from neurolatent.model.published.imagenet import hash_imagenet
 from neurolatent.model.weights import WORK_FOLDER, Person, StageRecord, read_card, read_record
 from neurolatent.progress import Progress
 from neurolatent.provenance import hash_file, hash_settings, read_json
 from neurolatent.training.batches import Augment
 from neurolatent.training.crew import ALONE, Crew
 from neurolatent.training.engine import DEFAULT_ENGINE, Engine
-from neurolatent.training.perceptual import hash_perceptual
 from neurolatent.training.pictures import Draw
 from neurolatent.training.plan import stage_length
 from neurolatent.volume.cache import VolumeCache
@@ -43,6 +43,8 @@ class Run:
     draw: Draw | None = None
     perceptual: Path | None = None
     """ImageNet weights for the VAE's perceptual loss."""
+    imagenet: Path | None = None
+    """ImageNet weights from which the published semantic encoder starts."""
     persons: Mapping[str, Person] = field(default_factory=dict[str, Person])
     """Participant → who that is in other workspaces too, where it is not (cohort, participant_id)."""
 
@@ -62,7 +64,8 @@ class Run:
         initial = read_card(self.initial).weights_hash if self.initial else None
         # What is not asked for leaves a run what it always was.
         asked: list[object] = [dict(self.augment.describe())] if self.augment else []
-        asked += [{"perceptual": hash_perceptual(self.perceptual)}] if self.perceptual else []
+        asked += [{"perceptual": hash_imagenet(self.perceptual)}] if self.perceptual else []
+        asked += [{"imagenet": hash_imagenet(self.imagenet)}] if self.imagenet else []
         return hash_settings([FORMAT_VERSION, self.cache.hash, self.cohort, keys, self.seed, initial, *asked])
 
 

@@ -10,6 +10,7 @@ import torch
 from neurolatent.errors import SettingsError
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
 from neurolatent.model.presets import Preset
+from neurolatent.model.published.imagenet import hash_imagenet, load_imagenet
 from neurolatent.model.weights import (
     CARD_NAME,
     Card,
@@ -26,12 +27,11 @@ from neurolatent.model.weights import (
 )
 from neurolatent.progress import Progress
 from neurolatent.provenance import hash_file, hash_settings, read_json, versions, write_json
-from neurolatent.training.batches import Augment, Scans
+from neurolatent.training.batches import Augment, Scans, refuse_broken
 from neurolatent.training.crew import join_crew, own_device
 from neurolatent.training.engine import DEFAULT_ENGINE, Engine
 from neurolatent.training.fit import FitOptions, fit_stage
 from neurolatent.training.latents import cache_latents, fit_scaling
-from neurolatent.training.perceptual import hash_perceptual
 from neurolatent.training.pictures import Album, Draw
 from neurolatent.training.plan import (
     STAGES,
@@ -70,6 +70,7 @@ def train(  # noqa: PLR0913 - one call states the whole training
     engine: Engine = DEFAULT_ENGINE,
     draw: Draw | None = None,
     perceptual: Path | None = None,
+    imagenet: Path | None = None,
     persons: Mapping[str, Person] | None = None,
 ) -> Card:
     """Train every stage on the training rows; return the card that is written beside the weights.
@@ -91,14 +92,33 @@ def train(  # noqa: PLR0913 - one call states the whole training
         engine: Arithmetic, memory, readers and logs.
         draw: Draws how each stage does on the way, passed in so that no library comes with it.
         perceptual: ImageNet weights of ConvNeXt-Small in torchvision's layout, for the VAE's perceptual loss.
+        imagenet: The same, from which the published semantic encoder starts.
         persons: Participant → whom the card is to name, where cohorts were pooled and their people renamed.
 
     Several processes, started by torchrun or SLURM, train one model: each calls this, and the first of them writes.
     """
     engine.check(device)
-    options = (max_minutes, initial, progress, checkpoint_seconds, augment, engine, join_crew(device), draw, perceptual)
-    rows = (tuple(training_rows), tuple(validation_rows))
-    run = Run(cache, folder, preset, *rows, cohort, seed, own_device(device), *options, persons or {})
+    run = Run(
+        cache=cache,
+        folder=folder,
+        preset=preset,
+        training_rows=tuple(training_rows),
+        validation_rows=tuple(validation_rows),
+        cohort=cohort,
+        seed=seed,
+        device=own_device(device),
+        max_minutes=max_minutes,
+        initial=initial,
+        progress=progress,
+        checkpoint_seconds=checkpoint_seconds,
+        augment=augment,
+        engine=engine,
+        crew=join_crew(device),
+        draw=draw,
+        perceptual=perceptual,
+        imagenet=imagenet,
+        persons=persons or {},
+    )
     _refuse_unfit(run)
     run.crew.first_does(lambda: _sweep(run))
     steps = _planned_steps(run)
@@ -121,6 +141,8 @@ def train(  # noqa: PLR0913 - one call states the whole training
 def _describe(
     run: Run, model: LatentDiffusionAutoencoder, records: Mapping[str, StageRecord], files: Mapping[str, str]
 ) -> Card:
+    first = read_card(run.initial) if run.initial else None
+    elsewhere = first if first and first.imported else None
     return Card(
         preset=run.preset.name,
         settings=run.preset.describe(),
@@ -131,10 +153,13 @@ def _describe(
         files=files,
         weights_hash=hash_weights(files),
         versions=versions(),
-        licence=LICENCE,
+        licence=elsewhere.licence if elsewhere else LICENCE,
         seed=run.seed,
         augmentation=run.augment.describe() if run.augment else None,
-        perceptual=hash_perceptual(run.perceptual) if run.perceptual else None,
+        perceptual=hash_imagenet(run.perceptual) if run.perceptual else None,
+        imagenet=hash_imagenet(run.imagenet) if run.imagenet else None,
+        imported=elsewhere.imported if elsewhere else None,
+        registration=elsewhere.registration if elsewhere else None,
     )
 
 
@@ -144,7 +169,7 @@ def _trial(run: Run) -> dict[str, float]:
         len(run.training_rows),
         run.device,
         augment=run.augment,
-        at_once=run.engine.scans_at_once,
+        engine=run.engine,
         processes=run.crew.size,
         perceptual=run.perceptual,
     )
@@ -160,6 +185,11 @@ def _refuse_unfit(run: Run) -> None:
         expected = "expected a preset that gives the perceptual loss a weight"
         msg = f"--perceptual {run.perceptual}: {expected}, got {run.preset.name!r}. Use base or paper."
         raise SettingsError(msg)
+    if run.imagenet and (run.preset.construction != "published" or run.initial):
+        expected = "expected a preset of the published construction and no --initial"
+        got = f"preset {run.preset.name!r}" + (f" and --initial {run.initial}" if run.initial else "")
+        msg = f"--imagenet {run.imagenet}: {expected}, got {got}. Use paper, or leave it out."
+        raise SettingsError(msg)
     shape = run.cache.grid.shape
     if shape != run.preset.grid_shape:
         expected = f"expected volumes of {run.preset.grid_shape} at {run.preset.spacing_mm:g} mm"
@@ -168,27 +198,21 @@ def _refuse_unfit(run: Run) -> None:
     if not run.training_rows:
         msg = "Training: expected at least one scan to learn from, got none. Check split.json and the volume cache."
         raise SettingsError(msg)
+    watched = Scans(run.cache, run.validation_rows, 1)
+    refuse_broken(watched, spread_evenly(len(watched.rows)) if watched.rows else [])
 
 
 def _latents(run: Run, model: LatentDiffusionAutoencoder, inputs: str) -> np.ndarray:
     """Cache the latents, unless these are there, and take the scaling from them."""
-    path, done = run.work / "latents.npy", run.work / "latents.json"
-
-    def write() -> None:
-        if path.is_file() and done.is_file() and read_json(done)["inputs"] == inputs:
-            return
-        done.unlink(missing_ok=True)
-        scans = Scans(run.cache, run.training_rows, run.preset.latent_variants)
-        cache_latents(model, scans, path, device=run.device, progress=run.progress)
-        write_json(done, {"inputs": inputs})
-
-    run.crew.first_does(write)
+    scans, path = Scans(run.cache, run.training_rows, run.preset.latent_variants), run.work / "latents.npy"
+    where = {"inputs": inputs, "device": run.device, "progress": run.progress}
+    run.crew.first_does(lambda: cache_latents(model, scans, path, **where))
     latents = np.load(path, mmap_mode="r", allow_pickle=False)
     fit_scaling(model, latents)
     return latents
 
 
-def _watched(run: Run, model: LatentDiffusionAutoencoder, stage: str) -> Scans | None:
+def _watched(run: Run, model: LatentDiffusionAutoencoder, stage: str, inputs: str) -> Scans | None:
     """Return the validation people's scans, by whose loss a stage stops, with their latents where these are learnt."""
     if not stage_length(run.preset, stage).patience or not run.validation_rows:
         return None
@@ -196,7 +220,8 @@ def _watched(run: Run, model: LatentDiffusionAutoencoder, stage: str) -> Scans |
     scans, path = Scans(run.cache, rows, 1), run.work / f"{stage}-validation-latents.npy"
     if stage == "vae":
         return scans
-    run.crew.first_does(lambda: cache_latents(model, scans, path, device=run.device, progress=None))
+    where = {"inputs": inputs, "device": run.device, "progress": None}
+    run.crew.first_does(lambda: cache_latents(model, scans, path, **where))
     return replace(scans, latents=np.load(path, mmap_mode="r", allow_pickle=False))
 
 
@@ -226,6 +251,8 @@ def _initial_model(run: Run) -> LatentDiffusionAutoencoder:
             msg = f"{run.initial}: expected weights of preset {run.preset.name!r}, got {card.preset!r}. Choose others."
             raise SettingsError(msg)
         model.load_state_dict(other.state_dict())
+    if run.imagenet:
+        load_imagenet(model.semantic.backbone.backbone, run.imagenet)
     return model.to(run.device)
 
 
@@ -262,7 +289,7 @@ def _stage(
         album=_album(run),
         perceptual=run.perceptual,
     )
-    fitted = fit_stage(model, stage, scans, options, _watched(run, model, stage))
+    fitted = fit_stage(model, stage, scans, options, _watched(run, model, stage, inputs))
     model.float()
     run.crew.wait()  # until all have read what the first will clear away
     run.crew.first_does(lambda: _finish(run, model, stage, fitted, inputs=inputs))
@@ -286,5 +313,5 @@ def _finish(run: Run, model: LatentDiffusionAutoencoder, stage: str, fitted: Fit
     record = record_stage(run, stage, fitted, metrics=metrics)
     saved = save_part(run.folder, model, stage)
     write_json(run.work / f"{stage}.json", {"inputs": inputs, "file": saved, "record": asdict(record)})
-    for leftover in [*run.work.glob(f"{stage}-*.ckpt"), *run.work.glob(f"{stage}-validation-latents.npy")]:
+    for leftover in [*run.work.glob(f"{stage}-*.ckpt"), *run.work.glob(f"{stage}-validation-latents.*")]:
         leftover.unlink()

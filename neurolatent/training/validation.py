@@ -1,6 +1,6 @@
 """How well a stage does on people it did not learn from, at fixed noise."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from neurolatent.device import autocast
+from neurolatent.errors import ScanError
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
 from neurolatent.model.noise import TIMESTEPS, add_noise, gather_signal
 from neurolatent.training.batches import Scans, read_batch
@@ -48,10 +49,19 @@ def validate(
         generator = torch.Generator().manual_seed(NOISE_SEED + start)
         with autocast(device, enabled=model.preset.mixed_precision):
             values = measure(model, batch["volume"], generator, each)
+        bad = sorted({row for value in values.values() for row in _broken(value, batch["rows"])})
+        if bad:
+            names = ", ".join(scans.names(bad))
+            msg = f"{names}: expected finite metrics of {stage}, got NaN. Look at these scans, or train it again."
+            raise ScanError(msg)
         for name, value in values.items():
             sums[name] = sums.get(name, 0.0) + float(value.sum())
     means = {name: total / len(places) for name, total in sums.items()}
     return means | count_active(model, scans, places) if stage == "vae" else means
+
+
+def _broken(values: Tensor, rows: Sequence[int]) -> list[int]:
+    return [row for row, good in zip(rows, torch.isfinite(values).tolist(), strict=True) if not good]
 
 
 def spread_evenly(count: int, *, most: int = MOST_SCANS) -> list[int]:

@@ -1,6 +1,9 @@
 """Every protocol runs on a model of the published construction, over a phantom on the paper's own grid."""
 
+import re
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import pytest
@@ -76,3 +79,13 @@ def test_the_truth_lies_where_the_scans_do(findings, workspace, row):
     image = nib.load(workspace.findings(RUN, "age_counterfactual") / finding.maps["change_truth"])
     middle = image.affine @ [*((extent - 1) / 2 for extent in image.shape), 1]
     assert tuple(middle[:3]) == pytest.approx(CENTRES_MM["paper"])
+
+
+def test_the_page_on_the_published_weights_runs_word_for_word(workspace):
+    page = (Path(__file__).parents[2] / "docs" / "published.md").read_text(encoding="utf-8")
+    block = re.search(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    here = block[1].replace("out/adni", str(workspace.root)).replace('codes("paper")', f'codes("{RUN}")')
+    exec(here.replace("model/paper", f"model/{RUN}"), names)
+    assert names["towards_ad"].shape == names["half_way"].shape == names["first"].shape
+    assert len(names["varied"]) == len(names["nobody"]) == 4

@@ -1,9 +1,11 @@
 """A batch in pieces, by several processes, in other arithmetic: the same is learnt, and what ails is said."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -200,8 +202,67 @@ def test_an_exploding_loss_names_its_scans():
         module.refuse_exploded(torch.tensor([float("nan"), float("inf")]), batch)
 
 
-def test_the_time_spent_waiting_is_on_the_card(plain):
-    assert all(0 <= stage.waiting_share < 1 for stage in read_card(plain).stages.values())
+class Slowly:
+    """Change nothing, and take time for it."""
+
+    seconds = 0.05
+
+    def describe(self):
+        return {"seconds": self.seconds}
+
+    def __call__(self, volume, _key):
+        time.sleep(self.seconds)
+        return volume
+
+
+def test_the_time_spent_waiting_is_on_the_card(brains, plain, tmp_path):
+    """Six steps of four scans, before the first of which nobody counts."""
+    stage = train_tiny(brains, tmp_path, preset=SHORT, augment=Slowly()).stages["vae"]
+    waited = stage.waiting_share * stage.seconds
+    assert waited == pytest.approx(5 * 4 * Slowly.seconds, rel=0.3)
+    assert read_card(plain).stages["vae"].waiting_share < stage.waiting_share
+
+
+def test_the_documented_slurm_job_can_share_every_batch_of_base(monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    nodes, tasks = (int(re.search(rf"--{name}=(\d+)", page)[1]) for name in ("nodes", "ntasks-per-node"))
+    for stage in STAGES:
+        portion(getattr(PRESETS["base"], stage).batch, rank=0, size=nodes * tasks, at_once=None)
+
+
+def test_a_slurm_job_takes_up_no_checkpoint_that_is_not_its_own(brains, plain, tmp_path, monkeypatch):
+    """lightning would go on from any hpc_ckpt file of the working directory."""
+    job = {"NTASKS": "1", "JOB_NAME": "train", "JOB_ID": "1", "PROCID": "0", "LOCALID": "0", "NODEID": "0"}
+    for name, value in job.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": {}}, "hpc_ckpt_1.ckpt")
+    train_tiny(brains, tmp_path / "model", preset=SHORT)
+    assert read_card(tmp_path / "model").weights_hash == read_card(plain).weights_hash
+
+
+def test_readers_are_as_many_as_a_process_has_cores(monkeypatch):
+    monkeypatch.setattr("neurolatent.training.engine.usable_cores", lambda: 12)
+    gpu = torch.device("cuda")
+    assert [Engine().readers(CPU), Engine(workers=3).readers(CPU), Engine().readers(gpu)] == [0, 3, 8]
+    for name, value in {"WORLD_SIZE": "4", "LOCAL_WORLD_SIZE": "4", "RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    assert Engine().readers(gpu) == 3
+
+
+def test_of_several_processes_one_that_fails_says_why_and_does_not_wait_for_the_others(tmp_path, monkeypatch, capsys):
+    class LeftError(Exception):
+        pass
+
+    def leave(code):
+        raise LeftError(code)
+
+    monkeypatch.setattr("neurolatent.training.crew.os._exit", leave)
+    for name, value in {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "RANK": "1"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(LeftError, match="1"):
+        cli.main(["train", str(tmp_path), "--preset", "base", "--device", "cpu"])
+    assert "--preset base: expected a GPU, got a CPU" in capsys.readouterr().err
 
 
 def test_a_preset_for_gpus_asks_before_it_trains_on_a_cpu(tmp_path, capsys):

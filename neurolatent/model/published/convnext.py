@@ -6,8 +6,8 @@ Attributes are named as in torchvision's weights, whose keys they make.
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional
 
+from neurolatent.model.dropout import Dropout
 from neurolatent.model.published.sizes import SemanticSizes
 from neurolatent.shapes import Code
 
@@ -48,7 +48,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, *, dropped: float) -> None:
         super().__init__()
-        self.dropped = dropped
+        self.drop = Dropout(dropped)
         self.layer_scale = nn.Parameter(torch.full((width, 1, 1), INITIAL_SCALE))
         self.block = nn.Sequential(
             nn.Conv2d(width, width, 7, padding=3, groups=width),
@@ -62,7 +62,7 @@ class Block(nn.Module):
 
     def forward(self, plane: Plane) -> Plane:
         """Return the feature plus the branch, which training leaves out for some slices (arXiv:1603.09382)."""
-        kept = functional.dropout(plane.new_ones(len(plane), 1, 1, 1), self.dropped, self.training)
+        kept = self.drop(plane.new_ones(len(plane), 1, 1, 1))
         return plane + kept * self.layer_scale * self.block(plane)
 
 

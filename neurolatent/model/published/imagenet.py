@@ -13,6 +13,7 @@ from neurolatent.model.published.checkpoints import as_state
 from neurolatent.model.published.convnext import ConvNeXt
 from neurolatent.model.published.layout import State
 from neurolatent.model.weights import refuse_difference
+from neurolatent.provenance import hash_file
 
 STEM = "features.0.0.weight"
 HEAD = "classifier.2."
@@ -30,6 +31,14 @@ def load_imagenet(network: ConvNeXt, path: Path) -> None:
         found[STEM] = found[STEM].sum(1, keepdim=True)
     refuse_difference(path, network.state_dict(), found, remedy=REMEDY)
     network.load_state_dict({key: value.float() for key, value in found.items()})
+
+
+def hash_imagenet(path: Path) -> str:
+    """Return the hash of the file; one that is not there is refused."""
+    if not path.is_file():
+        msg = f"{path}: expected ImageNet weights, found no file. {REMEDY}"
+        raise WeightsError(msg)
+    return hash_file(path)
 
 
 def _read_state(path: Path) -> State:

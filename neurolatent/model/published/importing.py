@@ -97,7 +97,7 @@ def import_published(
     states["scaling"] = _scaling(preset, latent_scale)
     card = _describe(files, preset, latent_scale=latent_scale, accept_affine=accept_affine)
     if folder.is_dir() and any(folder.iterdir()):
-        return _update(folder, card)
+        return _update(folder, states, card)
     return _write(folder, states, card, progress)
 
 
@@ -181,12 +181,16 @@ def _describe(files: PublishedFiles, preset: Preset, *, latent_scale: float, acc
     )
 
 
-def _update(folder: Path, wanted: Card) -> Card:
-    """Keep a model that was imported from the same files; another one is never replaced."""
+def _update(folder: Path, states: Mapping[str, State], wanted: Card) -> Card:
+    """Keep a model that was imported from the same files, mend what is damaged of it; another is never replaced."""
     present = read_card(folder) if (folder / CARD_NAME).is_file() else None
     if present is None or (present.imported, present.latent_scale) != (wanted.imported, wanted.latent_scale):
         msg = f"{folder}: expected no model, or one imported from these files, got another. Choose another --run."
         raise SettingsError(msg)
+    for part in PARTS:
+        path = folder / f"{part}.safetensors"
+        if not path.is_file() or hash_file(path) != present.files[path.name]:
+            write_part(folder, part, _part(states, part))
     write_card(folder, replace(present, accepts_affine=wanted.accepts_affine))
     return read_card(folder)
 

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from neurolatent.model.blocks import Embedding, Feature, convolution, zero
+from neurolatent.model.dropout import Dropout
 from neurolatent.model.published.sizes import Resize
 
 GROUPS = 32
@@ -58,7 +59,7 @@ class ResidualBlock(nn.Module):
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(hidden, 2 * outputs))
         self.emb_z_layers = nn.Sequential(nn.SiLU(), nn.Linear(hidden, 2 * outputs)) if coded else None
         self.out_layers = nn.Sequential(
-            normalisation(outputs), nn.SiLU(), nn.Dropout(dropout), zero(convolution(outputs, outputs))
+            normalisation(outputs), nn.SiLU(), Dropout(dropout), zero(convolution(outputs, outputs))
         )
         self.skip_connection = nn.Identity() if inputs == outputs else nn.Conv3d(inputs, outputs, 1)
 

@@ -1,5 +1,6 @@
 """ImageNet weights in torchvision's layout start the slices' network, or are refused with the reason."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,10 +8,18 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from neurolatent.errors import WeightsError
+from neurolatent.errors import SettingsError, WeightsError
+from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
+from neurolatent.model.presets import PRESETS
 from neurolatent.model.published.convnext import ConvNeXt
 from neurolatent.model.published.imagenet import HEAD, STEM, load_imagenet
 from neurolatent.model.published.sizes import SemanticSizes
+from neurolatent.model.weights import load_autoencoder
+from neurolatent.provenance import hash_file
+from neurolatent.training.stages import train
+from neurolatent.volume.space import Grid
+from tests.model.published.small import CPU, SMALL
+from tests.training.conftest import write_brains
 
 SIZES = SemanticSizes(widths=(4, 6, 8, 16), blocks=(1, 1, 2, 1))
 State = dict[str, Tensor]
@@ -90,3 +99,27 @@ def test_a_file_of_other_things_than_tensors_is_refused(network: ConvNeXt, tmp_p
     torch.save(content, tmp_path / "checkpoint.pth")
     with pytest.raises(WeightsError, match=rf"checkpoint.pth: {came}"):
         load_imagenet(network, tmp_path / "checkpoint.pth")
+
+
+def test_a_training_starts_from_them_and_its_card_says_so(tmp_path: Path):
+    """With a learning rate of nothing, the slices' network ends where it began."""
+    still = replace(SMALL.vae, steps=1, learning_rate=0.0)
+    preset = replace(SMALL, vae=still, denoiser=still, autoencoder=still)
+    state = LatentDiffusionAutoencoder(SMALL).get_submodule("semantic.backbone.backbone").state_dict()
+    given = {key: torch.rand_like(value) for key, value in state.items()}
+    coloured = {**given, STEM: (given[STEM] / 3).expand(-1, 3, -1, -1).contiguous()}
+    torch.save(coloured, tmp_path / "convnext.pth")
+    brains = write_brains(tmp_path / "brains", count=3, grid=Grid(6.0, "paper"))
+    options = {
+        "preset": preset, "training_rows": [0, 1], "validation_rows": [], "seed": 1, "cohort": "e", "device": CPU,
+        "imagenet": tmp_path / "convnext.pth",
+    }  # fmt: skip
+    card = train(brains, tmp_path / "model", **options)
+    assert card.imagenet == hash_file(tmp_path / "convnext.pth")
+    trained = load_autoencoder(tmp_path / "model", device=CPU)[0].get_submodule("semantic.backbone.backbone")
+    for key, value in trained.state_dict().items():
+        torch.testing.assert_close(value, given[key])
+    with pytest.raises(SettingsError, match=r"--imagenet .*published construction and no --initial, got preset 'tiny'"):
+        train(brains, tmp_path / "tiny", **{**options, "preset": PRESETS["tiny"]})
+    with pytest.raises(WeightsError, match=r"none.pth: expected ImageNet weights, found no file"):
+        train(brains, tmp_path / "none", **{**options, "imagenet": tmp_path / "none.pth"})

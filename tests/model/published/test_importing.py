@@ -7,15 +7,21 @@ from pathlib import Path
 import pytest
 import torch
 
+from neurolatent import LDAE
 from neurolatent.cli import main
+from neurolatent.cohort.sidecar import Sidecar
 from neurolatent.errors import SettingsError, WeightsError
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
 from neurolatent.model.published import importing
 from neurolatent.model.published.importing import PublishedFiles, import_published
 from neurolatent.model.weights import load_autoencoder, read_card
 from neurolatent.provenance import hash_file
+from neurolatent.sharing.terms import refuse_against_terms
+from neurolatent.training.stages import train
+from neurolatent.volume.space import Grid
 from neurolatent.workspace import Workspace
 from tests.model.published.small import CPU, SMALL, STEM, States, Write, assert_same
+from tests.training.conftest import write_brains
 
 pytestmark = pytest.mark.usefixtures("small_paper")
 
@@ -131,3 +137,54 @@ def test_what_a_killed_import_left_is_cleared_away(states: States, write: Write,
     import_published(write(states), folder, preset=SMALL)
     assert [path.name for path in folder.parent.iterdir()] == ["paper"]
     assert len(list(folder.iterdir())) == 4
+
+
+def test_the_same_files_again_mend_a_damaged_model(states: States, write: Write, folder: Path):
+    files = write(states)
+    import_published(files, folder, preset=SMALL)
+    before = {path.name: hash_file(path) for path in folder.iterdir()}
+    (folder / "vae.safetensors").write_bytes(b"half")
+    (folder / "denoiser.safetensors").unlink()
+    import_published(files, folder, preset=SMALL)
+    assert {path.name: hash_file(path) for path in folder.iterdir()} == before
+
+
+def test_a_decoders_denoiser_that_differs_by_rounding_is_the_same(
+    states: States, write: Write, folder: Path, model: LatentDiffusionAutoencoder
+):
+    """As the moving average of something frozen does."""
+    denoiser = {key: states["decoder"][key] for key in model.denoiser.state_dict()}
+    rounded = {key: value * (1 + 1e-5) for key, value in denoiser.items()}
+    import_published(write({**states, "denoiser": rounded}), folder, preset=SMALL)
+    assert_same(load_autoencoder(folder, device=CPU)[0], model, rtol=1e-4, atol=1e-6)
+
+
+def test_python_refuses_them_too_until_the_user_accepts_affine_brains(states: States, write: Write, folder: Path):
+    files = write(states)
+    import_published(files, folder, preset=SMALL)
+    with pytest.raises(WeightsError, match=r"one affine, got weights that learnt from a non-linear warp \(SyN\)"):
+        LDAE.load(folder, device="cpu")
+    assert LDAE.load(folder, device="cpu", accept_affine=True).card.as_imported
+    import_published(files, folder, preset=SMALL, accept_affine=True)
+    assert LDAE.load(folder, device="cpu").card.as_imported
+
+
+def test_weights_that_are_trained_on_stay_under_their_licence(
+    states: States, write: Write, folder: Path, tmp_path: Path
+):
+    imported = import_published(write(states), folder, preset=SMALL)
+    brains = write_brains(tmp_path / "brains", count=4, grid=Grid(6.0, "paper"))
+    lengths = dict.fromkeys(("vae", "denoiser", "autoencoder"), replace(SMALL.vae, steps=1))
+    card = train(
+        brains, tmp_path / "tuned", preset=replace(SMALL, **lengths), training_rows=[0, 1, 2], validation_rows=[3],
+        cohort="ellipsoids", seed=1, device=CPU, initial=folder,
+    )  # fmt: skip
+    assert (card.licence, card.imported, card.registration) == (
+        imported.licence,
+        imported.imported,
+        imported.registration,
+    )
+    assert card.preprocessing == "ellipsoids"
+    assert not card.as_imported
+    with pytest.raises(SettingsError, match="got one that came from elsewhere"):
+        refuse_against_terms("weights", Sidecar.__new__(Sidecar), card)

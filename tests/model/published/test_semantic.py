@@ -80,5 +80,5 @@ def test_branches_are_left_out_in_training_only():
 
 
 def test_share_of_branches_left_out_grows_from_the_first_to_the_last():
-    shares = [block.dropped for block in ConvNeXt(SIZES).modules() if isinstance(block, Block)]
+    shares = [block.drop.share for block in ConvNeXt(SIZES).modules() if isinstance(block, Block)]
     assert shares == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4])
