@@ -213,9 +213,9 @@ def _page(
         f"{settings.seeds}. All learn with the same optimiser, and both VAEs from the same losses, those of `base`: "
         "the paper's own adversary and perceptual network are left out. Base's latent keeps more values than the "
         "paper's, which is part of its construction, and of its likeness. Diffusion in voxels is the paper's kind of "
-        "networks without a VAE: two levels more, where voxels are many and narrow, attention at the bottom only, 20 sampling "
-        "steps, one seed, its learning rates not searched. Those of the other two were chosen for both alike on "
-        "validation people, coarsely ([learning_rates.md](learning_rates.md)). Intervals (95 %) are from drawing "
+        "networks without a VAE: two levels more, where voxels are many and narrow, attention at the bottom only, 20 "
+        "sampling steps, one seed, its learning rates not searched. Those of the other two were chosen for both alike "
+        "on validation people, coarsely ([learning_rates.md](learning_rates.md)). Intervals (95 %) are from drawing "
         "people again, each person's mean over the seeds, and condition on the trained weights. "
         f"Every person's scores lie in [{settings.kept.name}]({settings.kept.name}).{missing}"
     )

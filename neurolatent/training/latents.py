@@ -44,6 +44,7 @@ def cache_latents(
     shape = (len(scans.rows), scans.variants, preset.latent_channels, *preset.latent_shape)
     total, done = shape[0] * shape[1], _done_before(path, note, inputs)
     if done < total:
+        path.parent.mkdir(parents=True, exist_ok=True)
         array = open_memmap(path, mode="r+" if done else "w+", dtype=np.float16, shape=None if done else shape)
         noted = time.monotonic()
         for number in range(done, total):

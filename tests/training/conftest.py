@@ -42,8 +42,10 @@ def write_brains(folder: Path, *, count: int = 12, spoil: int | None = None, gri
 
 
 def train_tiny(cache: VolumeCache, folder: Path, **options):
-    settings = {"preset": PRESETS["tiny"], "training_rows": range(10), "validation_rows": [10, 11], "seed": 1}
-    return train(cache, folder, cohort="ellipsoids", device=CPU, **{**settings, **options})
+    settings = {
+        "preset": PRESETS["tiny"], "training_rows": range(10), "validation_rows": [10, 11], "seed": 1, "device": CPU
+    }  # fmt: skip
+    return train(cache, folder, cohort="ellipsoids", **{**settings, **options})
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -48,7 +48,7 @@ preset = PRESETS["tiny"]
 for name in ("vae", "denoiser", "autoencoder"):
     preset = replace(preset, **{name: replace(getattr(preset, name), steps=6, batch=4)})
 train(open_cache(Path(sys.argv[1])), Path(sys.argv[2]), preset=preset, training_rows=range(10),
-      validation_rows=[10, 11], cohort="ellipsoids", seed=1, device=torch.device("cpu"), checkpoint_seconds=0.05,
+      validation_rows=[10, 11], cohort="ellipsoids", seed=1, device=torch.device(sys.argv[4]), checkpoint_seconds=0.05,
       engine=Engine(precision=sys.argv[3]))
 """
 
@@ -59,13 +59,13 @@ def free_port() -> int:
         return server.getsockname()[1]
 
 
-def train_by_two(cache: Path, folder: Path, precision: str) -> None:
+def train_by_two(cache: Path, folder: Path, precision: str, *, device: str = "cpu") -> None:
     """Start two processes as torchrun does, and wait for both."""
     group = {
         "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "GROUP_RANK": "0", "OMP_NUM_THREADS": "1",
         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()), "TORCHELASTIC_RUN_ID": "test",
     }  # fmt: skip
-    command = [sys.executable, "-c", PROCESS, str(cache), str(folder), precision]
+    command = [sys.executable, "-c", PROCESS, str(cache), str(folder), precision, device]
     both = [
         subprocess.Popen(command, env={**os.environ, **group, "RANK": rank, "LOCAL_RANK": rank}) for rank in ("0", "1")
     ]

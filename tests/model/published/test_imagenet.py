@@ -101,6 +101,7 @@ def test_a_file_of_other_things_than_tensors_is_refused(network: ConvNeXt, tmp_p
         load_imagenet(network, tmp_path / "checkpoint.pth")
 
 
+@pytest.mark.usefixtures("small_paper")
 def test_a_training_starts_from_them_and_its_card_says_so(tmp_path: Path):
     """With a learning rate of nothing, the slices' network ends where it began."""
     still = replace(SMALL.vae, steps=1, learning_rate=0.0)
