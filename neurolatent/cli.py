@@ -31,7 +31,7 @@ def run_script(protocol: str, arguments: list[str] | None = None) -> None:
         ("settings", settings, field(default_factory=settings)),
         ("run_name", Annotated[str, tyro.conf.arg(name="run", help="Name of the model.")], "demo"),
         ("device", DeviceName, "auto"),
-        ("slabs", int | None, None),
+        ("slabs", Annotated[int | None, tyro.conf.arg(help="Of the VAE, on a GPU that cannot hold a scan.")], None),
     ]
 
     def run(command: Any) -> int:

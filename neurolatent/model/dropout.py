@@ -1,6 +1,6 @@
 """Dropout whose mask is each scan's own, so that what is learnt does not depend on how a batch is shared out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -12,7 +12,7 @@ _generators: ContextVar[Sequence[torch.Generator] | None] = ContextVar("dropout_
 
 
 @contextmanager
-def own_dropout(seeds: Sequence[int], device: torch.device) -> Iterator[None]:
+def own_dropout(seeds: Sequence[int], device: torch.device) -> Generator[None]:
     """Draw all masks meanwhile from a seed a scan, in the order of the batch."""
     token = _generators.set([torch.Generator(device).manual_seed(seed) for seed in seeds])
     try:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
-from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy
 from torch.utils.data import DataLoader
 
@@ -90,7 +90,7 @@ def fit_stage(
         portion=share,
         **wanted,
     )
-    checks = validation_batches(validation, share.at_once, **wanted) if length.patience and validation else []
+    checks: Any = validation_batches(validation, share.at_once, **wanted) if length.patience and validation else []
     steps = spent.steps
     if spent.steps < options.steps:
         readers = options.engine.readers(device)

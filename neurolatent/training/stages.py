@@ -11,6 +11,7 @@ from neurolatent.errors import SettingsError
 from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
 from neurolatent.model.presets import Preset
 from neurolatent.model.published.imagenet import hash_imagenet, load_imagenet
+from neurolatent.model.published.semantic import SemanticEncoder
 from neurolatent.model.weights import (
     CARD_NAME,
     Card,
@@ -205,8 +206,9 @@ def _refuse_unfit(run: Run) -> None:
 def _latents(run: Run, model: LatentDiffusionAutoencoder, inputs: str) -> np.ndarray:
     """Cache the latents, unless these are there, and take the scaling from them."""
     scans, path = Scans(run.cache, run.training_rows, run.preset.latent_variants), run.work / "latents.npy"
-    where = {"inputs": inputs, "device": run.device, "progress": run.progress}
-    run.crew.first_does(lambda: cache_latents(model, scans, path, **where))
+    run.crew.first_does(
+        lambda: cache_latents(model, scans, path, inputs=inputs, device=run.device, progress=run.progress)
+    )
     latents = np.load(path, mmap_mode="r", allow_pickle=False)
     fit_scaling(model, latents)
     return latents
@@ -220,8 +222,7 @@ def _watched(run: Run, model: LatentDiffusionAutoencoder, stage: str, inputs: st
     scans, path = Scans(run.cache, rows, 1), run.work / f"{stage}-validation-latents.npy"
     if stage == "vae":
         return scans
-    where = {"inputs": inputs, "device": run.device, "progress": None}
-    run.crew.first_does(lambda: cache_latents(model, scans, path, **where))
+    run.crew.first_does(lambda: cache_latents(model, scans, path, inputs=inputs, device=run.device, progress=None))
     return replace(scans, latents=np.load(path, mmap_mode="r", allow_pickle=False))
 
 
@@ -251,7 +252,7 @@ def _initial_model(run: Run) -> LatentDiffusionAutoencoder:
             msg = f"{run.initial}: expected weights of preset {run.preset.name!r}, got {card.preset!r}. Choose others."
             raise SettingsError(msg)
         model.load_state_dict(other.state_dict())
-    if run.imagenet:
+    if run.imagenet and isinstance(model.semantic, SemanticEncoder):
         load_imagenet(model.semantic.backbone.backbone, run.imagenet)
     return model.to(run.device)
 
