@@ -1,5 +1,6 @@
 """What the VAE minimises is what its preset weighs; scans do not meddle with each other's; old stages stay old."""
 
+import math
 from dataclasses import fields, replace
 
 import pytest
@@ -118,5 +119,10 @@ def test_a_weight_left_as_it_is_leaves_a_stage_what_it_was(name):
 
 
 def test_the_paper_learns_as_published():
+    """1e-7 of the KL summed over a latent, which ours averages; Adam, and a rate that stays."""
     paper = PRESETS["paper"]
-    assert (paper.kl_weight, paper.perceptual_weight, paper.adversary_weight) == (1e-7, 0.001, 0.025)
+    values = paper.latent_channels * math.prod(paper.latent_shape)
+    assert paper.kl_weight == pytest.approx(1e-7 * values)
+    assert (paper.perceptual_weight, paper.adversary_weight) == (0.001, 0.025)
+    for stage in (paper.vae, paper.denoiser, paper.autoencoder):
+        assert (stage.learning_rate, stage.optimiser, stage.schedule) == (2.5e-5, "adam", "constant")

@@ -120,7 +120,7 @@ def test_the_card_names_the_file_and_a_preset_without_its_weight_is_refused(netw
 
 
 def test_a_missing_file_is_refused(brains, tmp_path):
-    with pytest.raises(WeightsError, match=r"none\.pth: expected weights for the perceptual loss, found no file"):
+    with pytest.raises(WeightsError, match=r"none\.pth: expected ImageNet weights, found no file"):
         train_tiny(brains, tmp_path, preset=SHORT, perceptual=tmp_path / "none.pth")
 
 
