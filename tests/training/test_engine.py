@@ -183,6 +183,19 @@ def test_the_rate_stays_where_the_schedule_is_constant():
     assert module.rate_at(99) < 0.01
 
 
+def test_the_optimiser_is_the_presets():
+    model = LatentDiffusionAutoencoder(TINY)
+    found = {}
+    for name in ("adamw", "adam"):
+        length = replace(TINY.vae, optimiser=name)
+        module = CompressionStage(model, length=length, steps=10, seed=0, name_scans=list)
+        found[name] = module.configure_optimizers()["optimizer"]
+    assert [(type(one).__name__, one.defaults["betas"], one.defaults["weight_decay"]) for one in found.values()] == [
+        ("AdamW", (0.9, 0.99), 1e-4),
+        ("Adam", (0.9, 0.999), 0),
+    ]
+
+
 def test_an_exploding_loss_names_its_scans():
     model = LatentDiffusionAutoencoder(TINY)
     module = CompressionStage(
