@@ -24,6 +24,7 @@ from neurolatent.model.presets import PRESETS, Preset
 from neurolatent.model.weights import Card
 from neurolatent.provenance import hash_settings, read_json, write_json, write_text
 from neurolatent.training import stages
+from neurolatent.training.plan import STAGES, stage_settings
 from neurolatent.volume.preprocess import preprocess
 from neurolatent.workspace import Workspace
 
@@ -95,7 +96,7 @@ def _plan_once(settings: Constructions, phantom: People) -> dict[str, Preset]:
     path = settings.kept / "plan.json"
     chosen = {name: one.preset for name, one in contenders().items()}
     scans = len(phantom.cache.rows_of(phantom.split.training_subjects()))
-    inputs = hash_settings([settings.minutes, scans, [preset.describe() for preset in chosen.values()]])
+    inputs = hash_settings([settings.minutes, scans, [_identity(preset) for preset in chosen.values()]])
     known: dict[str, Any] = read_json(path) if path.is_file() else {}
     if known.get("inputs") != inputs:
 
@@ -106,7 +107,7 @@ def _plan_once(settings: Constructions, phantom: People) -> dict[str, Preset]:
             name: plan(one, minutes=settings.minutes, scans=scans, train=train) for name, one in contenders().items()
         }
         counts = {n: {s: getattr(p, s).steps for s in ("vae", "denoiser", "autoencoder")} for n, p in planned.items()}
-        known = {"inputs": inputs, "steps": counts}
+        known = {"inputs": inputs, "machine": MACHINE, "steps": counts}
         write_json(path, known)
     return {name: with_steps(preset, known["steps"][name]) for name, preset in chosen.items()}
 
@@ -123,7 +124,12 @@ def _seeds(settings: Constructions, name: str) -> range:
 
 def _folder(settings: Constructions, preset: Preset, seed: int) -> Path:
     """Name a training by its settings, so that other settings train anew."""
-    return settings.out / f"{preset.name}-{hash_settings([preset.describe(), seed])[:8]}-seed-{seed}"
+    return settings.out / f"{preset.name}-{hash_settings([_identity(preset), seed])[:8]}-seed-{seed}"
+
+
+def _identity(preset: Preset) -> list[object]:
+    """Return what, when changed, makes other weights or other scores."""
+    return [*(stage_settings(preset, stage) for stage in STAGES), preset.sampling_steps, preset.solver, preset.spacing]
 
 
 def train_on(phantom: People, folder: Path, preset: Preset, seed: int) -> Card:
@@ -156,7 +162,7 @@ def _kept(settings: Constructions, preset: Preset, seed: int) -> Path:
 
 def _inputs(settings: Constructions, preset: Preset, seed: int) -> str:
     whom = [settings.people, PHANTOM_SEED, FRACTIONS, settings.rebuilt, settings.heads is not None]
-    return hash_settings([preset.describe(), seed, *whom])
+    return hash_settings([_identity(preset), seed, *whom])
 
 
 def _score(settings: Constructions, preset: Preset, seed: int, phantom: People, heads: People | None) -> None:
@@ -165,7 +171,8 @@ def _score(settings: Constructions, preset: Preset, seed: int, phantom: People, 
     train_on(phantom, folder, preset, seed)
     say(f"Scoring {preset.name}, seed {seed}")
     found = rounded(evaluate(folder, phantom, heads, rebuilt=settings.rebuilt))
-    write_json(_kept(settings, preset, seed), {"inputs": _inputs(settings, preset, seed), **found})
+    inputs = _inputs(settings, preset, seed)
+    write_json(_kept(settings, preset, seed), {"inputs": inputs, "machine": MACHINE, **found})
 
 
 def rounded(found: Any) -> Any:
@@ -177,9 +184,9 @@ def rounded(found: Any) -> Any:
 
 def _time(settings: Constructions, presets: Mapping[str, Preset], phantom: People) -> None:
     path = settings.kept / "speeds.json"
-    inputs = hash_settings([preset.describe() for preset in presets.values()])
+    inputs = hash_settings([_identity(preset) for preset in presets.values()])
     if not path.is_file() or read_json(path)["inputs"] != inputs:
-        write_json(path, {"inputs": inputs, "seconds": time_passes(presets, phantom)})
+        write_json(path, {"inputs": inputs, "machine": MACHINE, "seconds": time_passes(presets, phantom)})
 
 
 def _write_page(settings: Constructions, presets: Mapping[str, Preset]) -> None:
@@ -194,22 +201,24 @@ def _write_page(settings: Constructions, presets: Mapping[str, Preset]) -> None:
     compared = {PAPER: [known[PAPER][seed] for seed in common], BASE: [known[BASE][seed] for seed in common]}
     found = compared | ({VOXELS: list(known[VOXELS].values())} if known[VOXELS] else {})
     speeds = settings.kept / "speeds.json"
-    write_text(settings.page, _page(settings, presets, found, read_json(speeds)["seconds"] if speeds.is_file() else {}))
+    write_text(settings.page, _page(settings, presets, found, read_json(speeds) if speeds.is_file() else {}))
 
 
 def _page(
     settings: Constructions,
     presets: Mapping[str, Preset],
     found: Mapping[str, Sequence[Mapping[str, Any]]],
-    seconds: Mapping[str, Mapping[str, float]],
+    speeds: Mapping[str, Any],
 ) -> str:
     command = " ".join(["python benchmarks/constructions.py", *(["--heads PATH/TO/IXI"] if settings.heads else [])])
-    missing = "" if VOXELS in found and seconds else " Not all of it has been run yet: the same command goes on."
+    machines = sorted({one["machine"] for seeds in found.values() for one in seeds})
+    complete = VOXELS in found and speeds and len(found[PAPER]) == settings.seeds
+    missing = "" if complete else " Not all of it has been run yet: the same command goes on."
     introduction = (
-        f"Command: `{command}`. Machine: {MACHINE}. The paper's construction and base's, both at {SPACING_MM:g} mm "
-        f"instead of 1.5 and with all widths times {FACTOR:g}, learn from the same people of a phantom of "
-        f"{settings.people} ({FRACTIONS[0]:.0%} to learn from, {FRACTIONS[2]:.0%} to be tested), each for as many "
-        f"steps as {settings.minutes:g} minutes held in a trial on the idle machine; seeds: {len(found[PAPER])} of "
+        f"Command: `{command}`. Machine: {' or '.join(machines)}. The paper's construction and base's, both at "
+        f"{SPACING_MM:g} mm instead of 1.5 and with all widths times {FACTOR:g}, learn from the same people of a "
+        f"phantom of {settings.people} ({FRACTIONS[0]:.0%} to learn from, {FRACTIONS[2]:.0%} to be tested), each for as "
+        f"many steps as {settings.minutes:g} minutes held in a trial on the idle machine; seeds: {len(found[PAPER])} of "
         f"{settings.seeds}. All learn with the same optimiser, and both VAEs from the same losses, those of `base`: "
         "the paper's own adversary and perceptual network are left out. Base's latent keeps more values than the "
         "paper's, which is part of its construction, and of its likeness. Diffusion in voxels is the paper's kind of "
@@ -221,7 +230,7 @@ def _page(
     )
     shown = {name: presets[name] for name in found}
     parts = ["# Constructions side by side", introduction, draw_sizes(shown, found), draw_qualities(found)]
-    return "\n\n".join([*parts, *([draw_speeds(seconds, presets)] if seconds else [])]) + "\n"
+    return "\n\n".join([*parts, *([draw_speeds(speeds, presets)] if speeds else [])]) + "\n"
 
 
 if __name__ == "__main__":

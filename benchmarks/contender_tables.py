@@ -134,12 +134,13 @@ def _cell(value: Interval) -> str:
     return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
 
 
-def draw_speeds(seconds: Mapping[str, Mapping[str, float]], presets: Mapping[str, Preset]) -> str:
+def draw_speeds(speeds: Mapping[str, Any], presets: Mapping[str, Preset]) -> str:
     """Write seconds a scan of each pass, and their ratios."""
+    seconds: Mapping[str, Mapping[str, float]] = speeds["seconds"]
     steps = ", ".join(f"{name} {presets[name].sampling_steps}" for name in seconds)
     introduction = (
         "Seconds a scan, batches of 4, the shortest of 3 rounds of taking turns, each at its own sampling steps "
-        f"({steps}); the last row is one of those steps."
+        f"({steps}); the last row is one of those steps. Machine: {speeds['machine']}."
     )
     rows = [
         "## How fast",

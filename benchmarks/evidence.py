@@ -1,6 +1,8 @@
 """What benchmarks share: sections measured once and kept, a page of them, means with intervals, surfaces."""
 
 import json
+import os
+import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,11 +12,27 @@ import numpy as np
 from scipy import ndimage
 
 from neurolatent.console import say
+from neurolatent.device import usable_cores
 from neurolatent.provenance import write_json, write_text
 from neurolatent.shapes import MaskArray, Values
 
 RESAMPLES = 2000
-MACHINE = "two cores of an AMD EPYC (Zen 4, AVX-512, bf16), 24 GB"
+CPU_FEATURES = {"avx512f": "AVX-512", "avx512_bf16": "bf16", "amx_bf16": "AMX"}
+CPU_FACTS = Path("/proc/cpuinfo")
+
+
+def _describe_machine() -> str:
+    """Say what a benchmark runs on: cores, processor, what it multiplies with, memory."""
+    lines = CPU_FACTS.read_text(encoding="utf-8").splitlines() if CPU_FACTS.is_file() else []
+    facts = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = facts.get("flags", "").split()
+    features = "".join(f", {said}" for flag, said in CPU_FEATURES.items() if flag in flags)
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    processor = facts.get("model name", platform.processor() or platform.machine())
+    return f"{usable_cores()} cores of {processor}{features}, {memory_gib:.0f} GiB"
+
+
+MACHINE = _describe_machine()
 Result = dict[str, Any]
 """`title` and `lines` of a section."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
+from evidence import MACHINE
 from tyro.conf import Positional
 
 from neurolatent.analysis.finding import FILE_NAME, Estimate, Finding, read_finding
@@ -31,7 +32,7 @@ class Results:
     """Of the page."""
     command: str
     """What was typed to get these figures."""
-    machine: str = "two cores of an AMD EPYC (Zen 4, AVX-512, bf16), 24 GB"
+    machine: str = MACHINE
     """What it ran on."""
     run_name: str = "demo"
     """Name of the model."""
