@@ -215,10 +215,11 @@ def _page(
     complete = VOXELS in found and speeds and len(found[PAPER]) == settings.seeds
     missing = "" if complete else " Not all of it has been run yet: the same command goes on."
     introduction = (
-        f"Command: `{command}`. Machine: {' or '.join(machines)}. The paper's construction and base's, both at "
-        f"{SPACING_MM:g} mm instead of 1.5 and with all widths times {FACTOR:g}, learn from the same people of a "
-        f"phantom of {settings.people} ({FRACTIONS[0]:.0%} to learn from, {FRACTIONS[2]:.0%} to be tested), each for as "
-        f"many steps as {settings.minutes:g} minutes held in a trial on the idle machine; seeds: {len(found[PAPER])} of "
+        f"Command: `{command}`. Machine: {' or '.join(machines)}. "
+        f"The paper's construction and base's, both at {SPACING_MM:g} mm instead of 1.5 and with all widths times "
+        f"{FACTOR:g}, learn from the same people of a phantom of {settings.people} ({FRACTIONS[0]:.0%} to learn from, "
+        f"{FRACTIONS[2]:.0%} to be tested), each for as many steps as {settings.minutes:g} minutes held in a trial on "
+        f"the idle machine; seeds: {len(found[PAPER])} of "
         f"{settings.seeds}. All learn with the same optimiser, and both VAEs from the same losses, those of `base`: "
         "the paper's own adversary and perceptual network are left out. Base's latent keeps more values than the "
         "paper's, which is part of its construction, and of its likeness. Diffusion in voxels is the paper's kind of "
