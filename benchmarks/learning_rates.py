@@ -97,7 +97,7 @@ def render(found: Mapping[str, Mapping[str, Mapping[float, float]]], settings: L
         for stage, errors in stages.items()
     ]
     introduction = (
-        f"Command: `python benchmarks/learning_rates.py`. Machine: {MACHINE}. {settings.minutes:g} minutes a rate "
+        f"Command: `python benchmarks/learning_rates.py`. Machine: {MACHINE}. {settings.minutes:g} min a rate "
         "and stage, each stage on the best of the stage before, one seed. Errors are means over validation people "
         "of the phantom of `constructions.py`, who are neither trained on nor tested: L1 of the VAE, and the "
         "weighted error of predicted noise, which differs between constructions. No intervals: they choose a rate "

@@ -5,17 +5,18 @@ Cost:   about 15 minutes on two cores for the demo; the rows of a second model t
 Expect: 10 steps suffice
 Writes: docs/results/sampling_steps.md
 
-A round trip alone is too kind: what encoding does wrong, decoding undoes. So a z_T drawn at random is decoded too, with
-the same y, and compared with what 100 steps make of it.
+A round trip alone might be too kind, for decoding undoes what encoding does wrong. So a z_T drawn at random is decoded
+too, with the same y, and compared with what 100 steps make of it.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import tyro
-from contender_scores import DEVICE, People, open_people
+from contender_scores import DEVICE, open_people
 from contenders import contenders
 from evidence import MACHINE
 
@@ -24,9 +25,7 @@ from neurolatent.analysis.intervals import Resamples, difference, interval, resa
 from neurolatent.analysis.likeness import score
 from neurolatent.analysis.scores import mean
 from neurolatent.analysis.selection import draw_people, subjects
-from neurolatent.cohort.visits import Visit
 from neurolatent.console import say
-from neurolatent.model.autoencoder import LatentDiffusionAutoencoder
 from neurolatent.model.presets import PRESETS
 from neurolatent.model.solvers import Solver
 from neurolatent.model.weights import load_autoencoder, read_card
@@ -119,48 +118,26 @@ def _measure(folder: Path, root: Path, scans: int) -> dict[str, Scores]:
     model, _ = load_autoencoder(folder, device=DEVICE)
     people = open_people(root, model.preset.spacing_mm)
     chosen = people.chosen(frozenset(draw_people(people.split.validation_subjects(), most=scans, seed=SEED)))
-    first = _Attempt(people, chosen, model, "ddim", MOST_STEPS)
-    reference = first.draw()
-    found: dict[str, Scores] = {f"ddim {MOST_STEPS}": first.scores(reference)}
-    for steps in STEPS:
-        for solver in SOLVERS:
-            found[f"{solver} {steps}"] = _Attempt(people, chosen, model, solver, steps).scores(reference)
-            means = {what: np.mean(list(of.values())) for what, of in found[f"{solver} {steps}"].items()}
-            say(f"{folder}: {solver}, {steps} steps: {means[REBUILT]:.4f} rebuilt, {means[DRAWN]:.4f} drawn")
-    return found
+    volumes, masks = people.volumes(chosen), people.masks(chosen)
+    codes = Generator(model, DEVICE, MOST_STEPS).semantic(volumes)
+    found: dict[str, Scores] = {}
+    reference: VolumeArray | None = None
 
+    def ssim(made: VolumeArray, wanted: VolumeArray) -> dict[str, float]:
+        values = score(made, wanted, masks).ssim
+        return dict(zip(subjects(chosen), [] if values is None else values.tolist(), strict=True))
 
-@dataclass(frozen=True)
-class _Attempt:
-    """A solver with so many steps, on some scans."""
-
-    people: People
-    chosen: list[Visit]
-    model: LatentDiffusionAutoencoder
-    solver: Solver
-    steps: int
-
-    @property
-    def generator(self) -> Generator:
-        self.model.preset = replace(self.model.preset, solver=self.solver)
-        return Generator(self.model, DEVICE, self.steps)
-
-    def scores(self, reference: VolumeArray) -> Scores:
-        """Score scans rebuilt, and scans drawn against those of the reference."""
-        generator, volumes = self.generator, self.people.volumes(self.chosen)
-        codes = generator.semantic(volumes)
+    for solver, steps in [("ddim", MOST_STEPS), *product(SOLVERS, STEPS)]:
+        model.preset = replace(model.preset, solver=solver)
+        generator = Generator(model, DEVICE, steps)
         rebuilt = generator.generate(codes, generator.infer_noise(volumes, codes), what=REBUILT)
-        return {REBUILT: self._ssim(rebuilt, volumes), DRAWN: self._ssim(self.draw(), reference)}
-
-    def draw(self) -> VolumeArray:
-        """Decode everybody's y with a z_T drawn at random, the same for every solver."""
-        generator = self.generator
-        codes = generator.semantic(self.people.volumes(self.chosen))
-        return generator.generate(codes, generator.draw_noise(len(self.chosen), seed=SEED), what=DRAWN)
-
-    def _ssim(self, made: VolumeArray, wanted: VolumeArray) -> dict[str, float]:
-        values = score(made, wanted, self.people.masks(self.chosen)).ssim
-        return dict(zip(subjects(self.chosen), [] if values is None else values.tolist(), strict=True))
+        drawn = generator.generate(codes, generator.draw_noise(len(chosen), seed=SEED), what=DRAWN)
+        reference = drawn if reference is None else reference
+        scores = {REBUILT: ssim(rebuilt, volumes), DRAWN: ssim(drawn, reference)}
+        means = {what: np.mean(list(of.values())) for what, of in scores.items()}
+        say(f"{folder}: {solver}, {steps} steps: {means[REBUILT]:.4f} rebuilt, {means[DRAWN]:.4f} drawn")
+        found[f"{solver} {steps}"] = scores
+    return found
 
 
 if __name__ == "__main__":

@@ -90,15 +90,12 @@ class Study:
     def certify(self) -> Verdict:
         """Compare the test people with those each training stage has seen, and the volumes with what they saw."""
         verdict = certify(self.card, self.visits, self.test_subjects)
-        if self.cache.preprocessing == self.card.preprocessing:
-            if not self.card.registration:
-                return verdict
-            first = (
-                f"The weights learnt from brains laid by {self.card.registration} before they saw some laid as these."
-            )
-            return replace(verdict, reason=f"{verdict.reason} {first}")
-        mismatch = f"The weights learnt from brains laid by {self.card.registration}, and see brains laid otherwise."
-        return replace(verdict, reason=f"{verdict.reason} {mismatch}")
+        same = self.cache.preprocessing == self.card.preprocessing
+        if same and not self.card.registration:
+            return verdict
+        then = "before they saw some laid as these" if same else "and see brains laid otherwise"
+        note = f"The weights learnt from brains laid by {self.card.registration}, {then}."
+        return replace(verdict, reason=f"{verdict.reason} {note}")
 
     def load_model(self) -> Autoencoder:
         """Load the weights onto the study's device."""

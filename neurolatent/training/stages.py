@@ -120,6 +120,11 @@ def train(  # noqa: PLR0913 - one call states the whole training
         imagenet=imagenet,
         persons=persons or {},
     )
+    return _train(run)
+
+
+def _train(run: Run) -> Card:
+    """Go from stage to stage; what each depends on is hashed with what all before it made."""
     _refuse_unfit(run)
     run.crew.first_does(lambda: _sweep(run))
     steps = _planned_steps(run)
@@ -130,13 +135,13 @@ def train(  # noqa: PLR0913 - one call states the whole training
     for stage in STAGES:
         if stage == "denoiser":
             latents = _latents(run, model, inputs)
-        inputs = hash_settings([inputs, stage, steps[stage], stage_settings(preset, stage)])
+        inputs = hash_settings([inputs, stage, steps[stage], stage_settings(run.preset, stage)])
         records[stage] = _stage(run, model, stage, inputs=inputs, steps=steps[stage], latents=latents)
-        files[f"{stage}.safetensors"] = hash_file(folder / f"{stage}.safetensors")
+        files[f"{stage}.safetensors"] = hash_file(run.folder / f"{stage}.safetensors")
         inputs = hash_settings([inputs, files])
     card = _describe(run, model, records, files)
-    run.crew.first_does(lambda: write_card(folder, card))
-    return read_card(folder)
+    run.crew.first_does(lambda: write_card(run.folder, card))
+    return read_card(run.folder)
 
 
 def _describe(
@@ -199,8 +204,6 @@ def _refuse_unfit(run: Run) -> None:
     if not run.training_rows:
         msg = "Training: expected at least one scan to learn from, got none. Check split.json and the volume cache."
         raise SettingsError(msg)
-    watched = Scans(run.cache, run.validation_rows, 1)
-    refuse_broken(watched, spread_evenly(len(watched.rows)) if watched.rows else [])
 
 
 def _latents(run: Run, model: LatentDiffusionAutoencoder, inputs: str) -> np.ndarray:
@@ -234,6 +237,8 @@ def _planned_steps(run: Run) -> dict[str, int]:
     def plan() -> None:
         if path.is_file() and read_json(path)["inputs"] == inputs:
             return
+        if run.validation_rows:
+            refuse_broken(Scans(run.cache, run.validation_rows, 1), spread_evenly(len(run.validation_rows)))
         (run.folder / CARD_NAME).unlink(missing_ok=True)  # what follows replaces the weights that it describes
         steps = plan_steps(run.preset, max_minutes=run.max_minutes, trial=lambda: _trial(run))
         write_json(path, {"inputs": inputs, "steps": steps})
