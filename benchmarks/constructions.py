@@ -161,8 +161,14 @@ def _kept(settings: Constructions, preset: Preset, seed: int) -> Path:
 
 
 def _inputs(settings: Constructions, preset: Preset, seed: int) -> str:
-    whom = [settings.people, PHANTOM_SEED, FRACTIONS, settings.rebuilt, settings.heads is not None]
+    whom = [settings.people, PHANTOM_SEED, FRACTIONS, _rebuilt(settings, preset), settings.heads is not None]
     return hash_settings([_identity(preset), seed, *whom])
+
+
+def _rebuilt(settings: Constructions, preset: Preset) -> int:
+    """Return how many scans of each cohort are rebuilt: the fewer ones are among the others' more."""
+    limits = {one.preset.name: one.most_rebuilt for one in contenders().values()}
+    return min(settings.rebuilt, limits[preset.name] or settings.rebuilt)
 
 
 def _score(settings: Constructions, preset: Preset, seed: int, phantom: People, heads: People | None) -> None:
@@ -170,7 +176,7 @@ def _score(settings: Constructions, preset: Preset, seed: int, phantom: People, 
     folder = _folder(settings, preset, seed)
     train_on(phantom, folder, preset, seed)
     say(f"Scoring {preset.name}, seed {seed}")
-    found = rounded(evaluate(folder, phantom, heads, rebuilt=settings.rebuilt))
+    found = rounded(evaluate(folder, phantom, heads, rebuilt=_rebuilt(settings, preset)))
     inputs = _inputs(settings, preset, seed)
     write_json(_kept(settings, preset, seed), {"inputs": inputs, "machine": MACHINE, **found})
 
@@ -225,9 +231,10 @@ def _page(
         "the paper's own adversary and perceptual network are left out. Base's latent keeps more values than the "
         "paper's, which is part of its construction, and of its likeness. Diffusion in voxels is the paper's kind of "
         "networks without a VAE: two levels more, where voxels are many and narrow, attention at the bottom only, 20 "
-        "sampling steps, one seed, its learning rates not searched. Those of the other two were chosen for both alike "
-        "on validation people, coarsely ([learning_rates.md](learning_rates.md)). Intervals (95 %) are from drawing "
-        "people again, each person's mean over the seeds, and condition on the trained weights. "
+        "sampling steps, one seed, fewer scans rebuilt, its learning rates not searched. Those of the other two were "
+        "chosen for both alike on validation people, coarsely ([learning_rates.md](learning_rates.md)). Intervals "
+        "(95 %) are from drawing people again, each person's mean over the seeds, and condition on the trained "
+        "weights. "
         f"Every person's scores lie in [{settings.kept.name}]({settings.kept.name}).{missing}"
     )
     shown = {name: presets[name] for name in found}

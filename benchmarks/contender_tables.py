@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,9 +28,9 @@ COHORTS = {"phantom": "phantom", "heads": "real heads (IXI)"}
 
 
 class Quantity(NamedTuple):
-    """Draws of the people it is about, and how it is computed from a contender's seeds."""
+    """Draws of the people that a contender was scored on, and how it is computed from its seeds."""
 
-    resamples: Resamples
+    draw: Callable[[Found], Resamples]
     statistic: Callable[[Sequence[Found]], Statistic]
 
 
@@ -70,59 +71,65 @@ def draw_qualities(found: Mapping[str, Sequence[Found]]) -> str:
         "| quantity | people | " + " | ".join(found) + f" | {BASE} − {PAPER} |",
         "|---|--:|" + "---|" * (len(found) + 1),
     ]
-    for title, (resamples, statistic) in _quantities(found).items():
-        values = {name: interval(resamples, statistic(seeds)) for name, seeds in found.items()}
-        gain = interval(resamples, difference(statistic(found[BASE]), statistic(found[PAPER])))
+    for title, (draw, statistic) in _quantities(found[PAPER][0]).items():
+        drawn = {name: draw(seeds[0]) for name, seeds in found.items()}
+        values = {name: interval(drawn[name], statistic(seeds)) for name, seeds in found.items()}
+        gain = interval(drawn[PAPER], difference(statistic(found[BASE]), statistic(found[PAPER])))
         cells = [_cell(value) for value in (*values.values(), gain)]
-        rows.append(f"| {title} | {resamples.n_subjects} | {' | '.join(cells)} |")
+        rows.append(f"| {title} | {_counts(drawn)} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
-def _quantities(found: Mapping[str, Sequence[Found]]) -> dict[str, Quantity]:
+def _counts(drawn: Mapping[str, Resamples]) -> str:
+    """Say how many people, and of whom fewer."""
+    most = drawn[PAPER].n_subjects
+    fewer = [f"{name} {one.n_subjects}" for name, one in drawn.items() if one.n_subjects != most]
+    return "; ".join([str(most), *fewer])
+
+
+def _quantities(example: Found) -> dict[str, Quantity]:
     """Return what is compared, by its title."""
-    first = found[PAPER][0]
     return {
         **{
-            f"masked SSIM, {label}, {what}": _ssim(cohort, what, sorted(first[cohort][what]))
+            f"masked SSIM, {label}, {what}": _mean(_ssim_of(cohort, what))
             for cohort, label in COHORTS.items()
-            for what in ((AUTOENCODED, REBUILT) if cohort in first else ())
+            for what in ((AUTOENCODED, REBUILT) if cohort in example else ())
         },
-        "ROC-AUC, AD against CN, from y": _auc(first["ad"]),
-        "age, mean absolute error in years, from y": _error("age_error", sorted(first["age_error"])),
-        "the same, of predicting the mean age": _error("age_error_of_mean", sorted(first["age_error"])),
+        "ROC-AUC, AD against CN, from y": Quantity(_draw_diagnosed, _mean_auc),
+        "age, mean absolute error in years, from y": _mean(itemgetter("age_error")),
+        "the same, of predicting the mean age": _mean(itemgetter("age_error_of_mean")),
     }
 
 
-def _ssim(cohort: str, what: str, people: list[str]) -> Quantity:
-    def statistic(seeds: Sequence[Found]) -> Statistic:
-        return mean(_over_seeds([one[cohort][what] for one in seeds], people))
-
-    return Quantity(resample_subjects(people, seed=1), statistic)
+def _ssim_of(cohort: str, what: str) -> Callable[[Found], Mapping[str, float]]:
+    return lambda scores: scores[cohort][what]
 
 
-def _error(name: str, people: list[str]) -> Quantity:
-    def statistic(seeds: Sequence[Found]) -> Statistic:
-        return mean(_over_seeds([one[name] for one in seeds], people))
-
-    return Quantity(resample_subjects(people, seed=1), statistic)
-
-
-def _auc(known: Found) -> Quantity:
-    people = sorted(known["positive"])
-    sick = np.array([bool(known["positive"][person]) for person in people])
+def _mean(of: Callable[[Found], Mapping[str, float]]) -> Quantity:
+    """Average over people what is kept by person, each person's mean over the seeds."""
 
     def statistic(seeds: Sequence[Found]) -> Statistic:
-        return _mean_auc(seeds, people, sick)
+        people = sorted(of(seeds[0]))
+        return mean(np.mean([[of(one)[person] for person in people] for one in seeds], axis=0))
 
-    draws = resample_subjects(people, seed=1, strata=sick.astype(str).tolist(), stratified_by="diagnosis")
-    return Quantity(draws, statistic)
+    def draw(scores: Found) -> Resamples:
+        return resample_subjects(sorted(of(scores)), seed=1)
+
+    return Quantity(draw, statistic)
 
 
-def _over_seeds(values: list[Mapping[str, float]], people: list[str]) -> np.ndarray:
-    return np.mean([[one[person] for person in people] for one in values], axis=0)
+def _diagnosed(scores: Found) -> tuple[list[str], np.ndarray]:
+    people = sorted(scores["ad"]["positive"])
+    return people, np.array([bool(scores["ad"]["positive"][person]) for person in people])
 
 
-def _mean_auc(seeds: Sequence[Found], people: list[str], sick: np.ndarray) -> Statistic:
+def _draw_diagnosed(scores: Found) -> Resamples:
+    people, sick = _diagnosed(scores)
+    return resample_subjects(people, seed=1, strata=sick.astype(str).tolist(), stratified_by="diagnosis")
+
+
+def _mean_auc(seeds: Sequence[Found]) -> Statistic:
+    people, sick = _diagnosed(seeds[0])
     of_seed = [
         roc_auc(sick, np.array([one["ad"]["score"][person] for person in people]), ["all"] * len(people))
         for one in seeds
