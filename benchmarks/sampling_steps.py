@@ -51,7 +51,7 @@ class SamplingSteps:
     """Folders of weights."""
     workspaces: tuple[Path, ...] = (Path("out/weights"),)
     """The preprocessed phantoms that they were trained on, in the same order."""
-    scans: int = 24
+    scans: int = 12
     """Validation people of each, one scan each."""
     out: Path = Path("out/sampling_steps")
     """What was measured; a rerun takes it from there."""
