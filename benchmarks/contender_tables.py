@@ -76,6 +76,8 @@ def draw_qualities(found: Mapping[str, Sequence[Found]]) -> str:
         values = {name: interval(drawn[name], statistic(seeds)) for name, seeds in found.items()}
         gain = interval(drawn[PAPER], difference(statistic(found[BASE]), statistic(found[PAPER])))
         cells = [_cell(value) for value in (*values.values(), gain)]
+        if VOXELS in found and title.endswith(AUTOENCODED):
+            cells[list(found).index(VOXELS)] = "no VAE"
         rows.append(f"| {title} | {_counts(drawn)} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
