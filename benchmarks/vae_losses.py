@@ -1,13 +1,14 @@
-"""Compare what the VAE may learn from: the `demo` VAE, as many steps of each loss from the same seed.
+"""Compare what the VAE may learn from, or how fast: the `demo` VAE, as many steps of each from the same seed.
 
-Run:    python benchmarks/vae_losses.py
-Cost:   about 20 minutes on two idle cores; what was cut off goes on, and a rerun does only what is missing
-Writes: docs/results/vae_losses.md
+Run:    python benchmarks/vae_losses.py; python benchmarks/vae_losses.py --of rates
+Cost:   about 20 and 7 minutes on two idle cores; what was cut off goes on, and a rerun does only what is missing
+Writes: docs/results/vae_losses.md; docs/results/vae_rates.md
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -33,17 +34,31 @@ from neurolatent.workspace import Workspace
 FORMAT_VERSION = 2
 EDGES, STRUCTURE, FREQUENCIES = {"edge_weight": 0.5}, {"structure_weight": 0.1}, {"frequency_weight": 4.0}
 ADVERSARY = {"adversary_weight": 0.025}
-LOSSES: Mapping[str, Mapping[str, float]] = {
-    "L1": {},
-    "L1 + edges": EDGES,
-    "L1 + MS-SSIM": STRUCTURE,
-    "L1 + focal frequency": FREQUENCIES,
-    "L1 + MS-SSIM + focal frequency": {**STRUCTURE, **FREQUENCIES},
-    "L1 + patch GAN": ADVERSARY,
-    "L1 + edges + patch GAN": {**EDGES, **ADVERSARY},
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What one VAE learns from, beside L1 and KL, and how fast."""
+
+    weights: Mapping[str, float]
+    learning_rate: float = 2e-3
+    """At which the losses are compared."""
+
+
+LOSSES: Mapping[str, Variant] = {
+    "L1": Variant({}),
+    "L1 + edges": Variant(EDGES),
+    "L1 + MS-SSIM": Variant(STRUCTURE),
+    "L1 + focal frequency": Variant(FREQUENCIES),
+    "L1 + MS-SSIM + focal frequency": Variant({**STRUCTURE, **FREQUENCIES}),
+    "L1 + patch GAN": Variant(ADVERSARY),
+    "L1 + edges + patch GAN": Variant({**EDGES, **ADVERSARY}),
 }
 """MS-SSIM and frequencies pull on the weights about as hard as edges do at 0.5, measured on a VAE of 60 steps (that of
 frequencies falls with the error, and was made three times as strong for it); the GAN's weight is the published one."""
+RATES: Mapping[str, Variant] = {f"{rate:g}": Variant({**STRUCTURE, **FREQUENCIES}, rate) for rate in (2e-3, 4e-3, 8e-3)}
+"""Of what `demo` learns from."""
+QUESTIONS: Mapping[str, Mapping[str, Variant]] = {"losses": LOSSES, "rates": RATES}
 QUANTITIES = {"ssim": "masked SSIM", "mae": "MAE", "sharpness": "sharpness"}
 ROUNDS = 3
 """In which the losses take turns while their steps are timed, so that all meet the same machine."""
@@ -55,18 +70,30 @@ KEPT_OF_START = 0.0024
 class Comparison:
     """On whom to learn, and for how long."""
 
+    of: Literal["losses", "rates"] = "losses"
+    """What is compared."""
     workspace: Path = Path("out/weights")
     """With a volume cache at 4 mm and a split."""
     folder: Path = Path("out/vae_losses")
     """Of results, and of trainings that are under way."""
-    page: Path = Path("docs/results/vae_losses.md")
-    """Markdown file to write."""
+    pages: Path = Path("docs/results")
+    """Folder for the page, vae_losses.md or vae_rates.md."""
     steps: int = 300
     """Of the optimiser, for each loss."""
     seed: int = 1
     """Of weights, order and noise."""
     machine: str = MACHINE
     """What it runs on."""
+
+    @property
+    def variants(self) -> Mapping[str, Variant]:
+        """What is compared; the rest is compared with the first."""
+        return QUESTIONS[self.of]
+
+    @property
+    def page(self) -> Path:
+        """Markdown file to write."""
+        return self.pages / f"vae_{self.of}.md"
 
 
 @dataclass(frozen=True)
@@ -86,8 +113,9 @@ class People:
 def main(settings: Comparison) -> None:
     """Train and measure what is missing, time all losses side by side, and write the page."""
     people = read_people(settings.workspace)
-    found = {name: measure(name, settings, people) for name in LOSSES}
-    write_text(settings.page, render(found, time_steps(settings), settings, people))
+    found = {name: measure(name, settings, people) for name in settings.variants}
+    seconds = time_steps(settings) if settings.of == "losses" else {}
+    write_text(settings.page, render(found, seconds, settings, people))
     say(f"Wrote {settings.page}")
 
 
@@ -99,26 +127,27 @@ def read_people(root: Path) -> People:
     return People(cache, cache.rows_of(split.training_subjects()), sorted(firsts.values()))
 
 
-def chosen_preset(name: str, steps: int) -> Preset:
-    """Return the preset with one of the losses; its average is as long, measured by the training's length."""
+def chosen_preset(variant: Variant, steps: int) -> Preset:
+    """Return the preset with one of the variants; its average is as long, measured by the training's length."""
     demo = find_preset("demo")
-    length = replace(demo.vae, steps=steps, ema_decay=KEPT_OF_START ** (1 / steps))
+    decay = KEPT_OF_START ** (1 / steps)
+    length = replace(demo.vae, steps=steps, ema_decay=decay, learning_rate=variant.learning_rate)
     none = dict.fromkeys(
         ("edge_weight", "perceptual_weight", "structure_weight", "frequency_weight", "adversary_weight"), 0.0
     )
-    return replace(demo, vae=length, **{**none, **LOSSES[name]})
+    return replace(demo, vae=length, **{**none, **variant.weights})
 
 
 def measure(name: str, settings: Comparison, people: People) -> dict[str, list[float]]:
-    """Train with one of the losses and measure each person, unless the same has been done before."""
-    preset = chosen_preset(name, settings.steps)
+    """Train one of the variants and measure each person, unless the same has been done before."""
+    preset = chosen_preset(settings.variants[name], settings.steps)
     rows = [people.training_rows, people.measured_rows]
     identity = hash_settings([FORMAT_VERSION, people.cache.hash, rows, settings.seed, stage_settings(preset, "vae")])
     path = settings.folder / f"{identity[:12]}.json"
     if path.is_file():
         return read_json(path)["values"]
     values = score(learn(name, preset, settings, people, path.with_suffix(".ckpt")), people)
-    write_json(path, {"loss": name, "steps": settings.steps, "people": people.names, "values": values})
+    write_json(path, {"variant": name, "steps": settings.steps, "people": people.names, "values": values})
     path.with_suffix(".ckpt").unlink(missing_ok=True)
     return values
 
@@ -149,7 +178,7 @@ def learn(
 
 def time_steps(settings: Comparison) -> dict[str, float]:
     """Return the least seconds a step with each loss, unless they have been taken here before."""
-    device, presets = pick_device(), {name: one_step(chosen_preset(name, 1)) for name in LOSSES}
+    device, presets = pick_device(), {name: one_step(chosen_preset(one, 1)) for name, one in LOSSES.items()}
     chosen = {name: stage_settings(preset, "vae") for name, preset in presets.items()}
     identity = hash_settings([FORMAT_VERSION, ROUNDS, settings.machine, device.type, torch.__version__, chosen])
     path = settings.folder / f"seconds-{identity[:12]}.json"
@@ -204,43 +233,51 @@ def render(
 ) -> str:
     """Return the page: values, and differences from L1 alone on the same draws of people."""
     draws = resample_subjects(people.names, seed=0)
-    values = {loss: {name: np.array(row[name]) for name in QUANTITIES} for loss, row in found.items()}
-    header = ["loss", *QUANTITIES.values(), "seconds a step"]
+    values = {variant: {name: np.array(row[name]) for name in QUANTITIES} for variant, row in found.items()}
+    what = {"losses": "loss", "rates": "learning rate"}[settings.of]
+    header = [what, *QUANTITIES.values(), *(["seconds a step"] if seconds else [])]
     rows = [
-        [loss, *(_cell(draws, row[name]) for name in QUANTITIES), f"{seconds[loss]:.2f}"]
-        for loss, row in values.items()
+        [
+            variant,
+            *(_cell(draws, row[name]) for name in QUANTITIES),
+            *([f"{seconds[variant]:.2f}"] if seconds else []),
+        ]
+        for variant, row in values.items()
     ]
-    plain = values["L1"]
-    paired = [
-        [loss, *(_cell(draws, row[name], plain[name]) for name in QUANTITIES)]
-        for loss, row in values.items()
-        if loss != "L1"
-    ]
+    (first, plain), *others = values.items()
+    paired = [[variant, *(_cell(draws, row[name], plain[name]) for name in QUANTITIES)] for variant, row in others]
+    title = {"losses": "What the VAE learns from, compared", "rates": "How fast the VAE learns, compared"}[settings.of]
+    question = "" if settings.of == "losses" else f"--of {settings.of} "
     parts = [
-        "# What the VAE learns from, compared",
-        f"Command: `python benchmarks/vae_losses.py --steps {settings.steps}`. Machine: {settings.machine}.",
-        _explained(settings.steps, scans=len(people.training_rows), people=draws.n_subjects),
+        f"# {title}",
+        f"Command: `python benchmarks/vae_losses.py {question}--steps {settings.steps}`. Machine: {settings.machine}.",
+        _explained(settings, scans=len(people.training_rows), people=draws.n_subjects),
         "## Values",
         _table(header, rows),
-        "## Differences from L1 alone, paired by person",
-        _table(header[:-1], paired),
+        f"## Differences from {first}{' alone' if settings.of == 'losses' else ''}, paired by person",
+        _table([what, *QUANTITIES.values()], paired),
     ]
     return "\n\n".join(parts) + "\n"
 
 
-def _explained(steps: int, *, scans: int, people: int) -> str:
-    weights = "; ".join(
-        f"{loss}: {', '.join(f'{name} {value:g}' for name, value in chosen.items())}"
-        for loss, chosen in LOSSES.items()
-        if chosen
-    )
-    return (
-        f"The `demo` VAE, {steps} steps with each loss from the same seed, on {scans} scans of a phantom at 4 mm. "
+def _explained(settings: Comparison, *, scans: int, people: int) -> str:
+    setting = (
+        f"The `demo` VAE, {settings.steps} steps of each from the same seed, on {scans} scans of a phantom at 4 mm. "
         f"Measured on one scan of each of {people} validation people, inside the brain's mask dilated by a voxel, from "
         "the posterior's mean. Sharpness is the squared differences of neighbouring voxels, added up, against the "
         "scan's own: 1 is as sharp, less is blurred, more is noise. Intervals of 95 % are over people drawn again and "
-        "say nothing of another seed. Seconds a step are of trial steps on noise, apart from the training: the least "
-        f"of {ROUNDS} rounds in which the losses take turns, and a tenth for what is not timed.\n\n"
+        "say nothing of another seed."
+    )
+    if settings.of == "rates":
+        return f"{setting} What a rate gains in so few steps it may lose in more."
+    weights = "; ".join(
+        f"{loss}: {', '.join(f'{name} {value:g}' for name, value in variant.weights.items())}"
+        for loss, variant in settings.variants.items()
+        if variant.weights
+    )
+    return (
+        f"{setting} Seconds a step are of trial steps on noise, apart from the training: the least of {ROUNDS} rounds "
+        f"in which the losses take turns, and a tenth for what is not timed.\n\n"
         f"Weights, beside L1 at 1 and KL at 1e-6: {weights}."
     )
 
