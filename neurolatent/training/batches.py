@@ -65,10 +65,8 @@ def read_batch(
     rows = [scans.rows[place] for place in places]
     batch: dict[str, Any] = {"rows": rows}
     if want_volumes:
-        moved = [
-            move(read_volume(scans.cache, row), draw_variant(row, v)) for row, v in zip(rows, variants, strict=True)
-        ]
-        batch["volume"] = torch.stack(moved)
+        volumes = torch.stack([read_volume(scans.cache, row) for row in rows])
+        batch["volume"] = move(volumes, [draw_variant(row, number) for row, number in zip(rows, variants, strict=True)])
     if want_latents and scans.latents is not None:
         chosen = np.stack([scans.latents[place, variant] for place, variant in zip(places, variants, strict=True)])
         batch["latent"] = torch.from_numpy(chosen.astype(np.float32))

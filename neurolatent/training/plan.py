@@ -127,8 +127,9 @@ def trial_seconds(
 ) -> dict[str, float]:
     """Return the seconds each stage would take, the caching of latents and what is done to volumes included."""
     model = LatentDiffusionAutoencoder(preset).to(device)
-    moving, readers = _seconds_to_move(preset), engine.readers(device)
-    moved = moving * (preset.latent_variants - 1) / preset.latent_variants
+    readers = engine.readers(device)
+    alone = _seconds_to_move(preset, at_once=1)
+    together = alone if readers else _seconds_to_move(preset, at_once=preset.vae.batch)
     seconds: dict[str, float] = {}
     for stage, module_type in STAGES.items():
         length = stage_length(preset, stage)
@@ -146,11 +147,11 @@ def trial_seconds(
         ):
             a_step = share.pieces * _seconds_a_step(module, share.at_once, device, engine)
         augmenting = _seconds_to_augment(augment, preset) if augment and module.want_augmented else 0.0
-        reading = share.pieces * share.at_once * (augmenting + (moved if module.want_volumes else 0.0))
+        reading = share.pieces * share.at_once * (augmenting + (together if module.want_volumes else 0.0))
         a_step = max(a_step, reading / readers) if readers else a_step + reading
         seconds[stage] = OVERHEAD * length.steps * a_step
     volume = torch.rand(1, 1, *preset.grid_shape, device=device)
-    each = _shortest(lambda: model.compress(volume)) + moved
+    each = _shortest(lambda: model.compress(volume)) + alone
     return {**seconds, "latents": each * n_scans * preset.latent_variants}
 
 
@@ -179,9 +180,11 @@ def _seconds_a_step(module: StageModule, batch_size: int, device: torch.device, 
     return _shortest(step)
 
 
-def _seconds_to_move(preset: Preset) -> float:
-    volume = torch.rand(1, *preset.grid_shape)
-    return _shortest(lambda: move(volume, draw_variant(0, 1))) if preset.latent_variants > 1 else 0.0
+def _seconds_to_move(preset: Preset, *, at_once: int) -> float:
+    """Return the seconds of a scan on average, one variant of which is the scan itself; a reader has but one thread."""
+    volumes, variants = torch.rand(at_once, 1, *preset.grid_shape), [draw_variant(row, 1) for row in range(at_once)]
+    share_moved = (preset.latent_variants - 1) / preset.latent_variants
+    return share_moved * _shortest(lambda: move(volumes, variants)) / at_once
 
 
 def _seconds_to_augment(augment: Augment, preset: Preset) -> float:

@@ -1,6 +1,7 @@
 """Moved and mirrored copies of a scan: few people become more, and the scanner's grid is not what is learnt."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 OneVolume = Float[Tensor, "1 i j k"]
+Volumes = Float[Tensor, "n 1 i j k"]
 ROTATION_SD_DEGREES = 1.5
 SCALE_SD = 0.01
 SHIFT_SD_VOXELS = 0.3
@@ -38,21 +40,27 @@ def draw_variant(row: int, number: int) -> Variant | None:
     return Variant(mirrored=number % 2 == 1, rotation_degrees=(a, b, c), scale=scale, shift_voxels=(i, j, k))
 
 
-def move(volume: OneVolume, variant: Variant | None) -> OneVolume:
-    """Resample a scan as the variant says."""
-    if variant is None:
-        return volume
-    extents = torch.tensor(volume.shape[1:], dtype=torch.float32)
+def move(volumes: Volumes, variants: Sequence[Variant | None]) -> Volumes:
+    """Resample scans as their variants say, as many at once as there are threads: torch shares out scans."""
+    moved, changed = volumes.clone(), [(place, variant) for place, variant in enumerate(variants) if variant]
+    at_once = torch.get_num_threads()
+    for start in range(0, len(changed), at_once):
+        places, chosen = zip(*changed[start : start + at_once], strict=True)
+        grids = torch.stack([_grid(_matrix(variant, volumes.shape[2:]), volumes.shape[2:]) for variant in chosen])
+        moved[list(places)] = functional.grid_sample(volumes[list(places)], grids, align_corners=False)
+    return moved
+
+
+def _matrix(variant: Variant, shape: torch.Size) -> Float[Tensor, "3 4"]:
+    """Return from where each place of the result is read; `grid_sample` counts axes from −1 to 1, and takes k, j, i."""
     linear = _rotation(variant.rotation_degrees) / variant.scale
     if variant.mirrored:
         linear = linear @ torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
-    # grid_sample counts each axis from −1 to 1 and takes them in the order k, j, i
-    unit_from_voxel = 2 / extents
+    unit_from_voxel = 2 / torch.tensor(shape, dtype=torch.float32)
     unit = torch.diag(unit_from_voxel) @ linear @ torch.diag(1 / unit_from_voxel)
     shift = torch.tensor(variant.shift_voxels) * unit_from_voxel
     theta = torch.cat([unit, shift[:, None]], dim=1).flip(0)
-    theta = torch.cat([theta[:, :3].flip(1), theta[:, 3:]], dim=1)
-    return functional.grid_sample(volume[None], _grid(theta, volume.shape[1:])[None], align_corners=False)[0]
+    return torch.cat([theta[:, :3].flip(1), theta[:, 3:]], dim=1)
 
 
 def _grid(theta: Float[Tensor, "3 4"], shape: torch.Size) -> Float[Tensor, "i j k 3"]:
