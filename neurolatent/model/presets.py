@@ -125,7 +125,7 @@ PRESETS = {
             name="demo", spacing_mm=4.0, grid_shape=(48, 60, 48), latent_channels=4, code_size=64,
             vae_widths=(16, 64), denoiser_widths=(48, 96, 128), semantic_widths=(48, 64, 128),
             kl_weight=1e-6, edge_weight=0.0, structure_weight=0.1, frequency_weight=4.0,
-            latent_variants=4, mixed_precision=True,
+            latent_variants=4, mixed_precision=True, sampling_steps=5,
             vae=StageLength(steps=1600, batch=8, learning_rate=4e-3, ema_decay=0.995),
             denoiser=StageLength(steps=1000, batch=16, learning_rate=1e-3, ema_decay=0.995),
             autoencoder=StageLength(steps=2000, batch=16, learning_rate=1e-3, ema_decay=0.995),
