@@ -217,6 +217,7 @@ def _page(
     speeds: Mapping[str, Any],
 ) -> str:
     command = " ".join(["python benchmarks/constructions.py", *(["--heads PATH/TO/IXI"] if settings.heads else [])])
+    planned_on = read_json(settings.kept / "plan.json")["machine"]
     machines = sorted({one["machine"] for seeds in found.values() for one in seeds})
     complete = VOXELS in found and speeds and len(found[PAPER]) == settings.seeds
     missing = "" if complete else " Not all of it has been run yet: the same command goes on."
@@ -225,7 +226,8 @@ def _page(
         f"The paper's construction and base's, both at {SPACING_MM:g} mm instead of 1.5 and with all widths times "
         f"{FACTOR:g}, learn from the same people of a phantom of {settings.people} ({FRACTIONS[0]:.0%} to learn from, "
         f"{FRACTIONS[2]:.0%} to be tested), each for as many steps as {settings.minutes:g} minutes held in a trial on "
-        "the idle machine (the minutes below are those that it took, whatever else ran); seeds: "
+        f"{planned_on}, idle (the minutes below are those that it took where a seed was trained, whatever else ran; a "
+        "seed's models were trained on one machine); seeds: "
         f"{len(found[PAPER])} of {settings.seeds}. All learn with the same optimiser, and both VAEs from the same "
         "losses, those of `base`: "
         "the paper's own adversary and perceptual network are left out. Base's latent keeps more values than the "

@@ -182,6 +182,8 @@ def _seconds_a_step(module: StageModule, batch_size: int, device: torch.device, 
 
 def _seconds_to_move(preset: Preset, *, at_once: int) -> float:
     """Return the seconds of a scan on average, one variant of which is the scan itself; a reader has but one thread."""
+    if preset.latent_variants == 1:
+        return 0.0
     volumes, variants = torch.rand(at_once, 1, *preset.grid_shape), [draw_variant(row, 1) for row in range(at_once)]
     share_moved = (preset.latent_variants - 1) / preset.latent_variants
     return share_moved * _shortest(lambda: move(volumes, variants)) / at_once

@@ -42,8 +42,10 @@ def draw_variant(row: int, number: int) -> Variant | None:
 
 def move(volumes: Volumes, variants: Sequence[Variant | None]) -> Volumes:
     """Resample scans as their variants say, as many at once as there are threads: torch shares out scans."""
-    moved, changed = volumes.clone(), [(place, variant) for place, variant in enumerate(variants) if variant]
-    at_once = torch.get_num_threads()
+    changed = [(place, variant) for place, variant in enumerate(variants) if variant]
+    if not changed:
+        return volumes
+    moved, at_once = volumes.clone(), torch.get_num_threads()
     for start in range(0, len(changed), at_once):
         places, chosen = zip(*changed[start : start + at_once], strict=True)
         grids = torch.stack([_grid(_matrix(variant, volumes.shape[2:]), volumes.shape[2:]) for variant in chosen])
